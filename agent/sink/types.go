@@ -1,20 +1,50 @@
 package sink
 
+import (
+	"io"
+	"log/slog"
+	"os"
+)
+
 // Types are the sinks there are, by the `type` of a sink in kubernetes.yaml. Each gives empty options with their
 // defaults set.
-var Types = map[string]func() Options{}
+var Types = map[string]func() Options{
+	"stdout": func() Options { return &StdoutOptions{} },
+}
 
 // Options are what one type of sink can be told in kubernetes.yaml. The concrete type is a pointer to a struct whose
-// fields carry the tags `yaml:"key"` and `doc:"one sentence for the reference"`; decoding is strict.
+// fields carry the tags `yaml:"key"` and `doc:"one sentence for the reference"`; decoding is strict. A field that is
+// not a string, int, bool, slice, map or struct of such implements encoding.TextUnmarshaler.
 type Options interface {
-	// Check returns all that is wrong with the values.
+	// Check returns all that is wrong with the values. It reads no files: a Secret may be mounted later.
 	Check() []Problem
-	// Open makes the sink. It makes no connection: a receiver that is down is no reason not to start.
+	// Open makes the sink. It makes no connection and reads no secret: a receiver that is down is no reason not to
+	// start.
 	Open(env Environment) (Sink, error)
 }
 
 // Problem is one thing that is wrong with an option.
 type Problem struct {
-	Key  string // the yaml key
+	Key  string // the yaml key, dotted where it is nested: "tls.key_file"
 	Text string // what is wrong with it, and what to write instead
+}
+
+// Environment is what the process gives all of its sinks. The zero value serves: the process's own stdout, no logs.
+type Environment struct {
+	Stdout  io.Writer    // where the stdout sink writes
+	Log     *slog.Logger // never carries a secret
+	Version string       // Baton's, for the User-Agent
+}
+
+func (e Environment) withDefaults() Environment {
+	if e.Stdout == nil {
+		e.Stdout = os.Stdout
+	}
+	if e.Log == nil {
+		e.Log = slog.New(slog.DiscardHandler)
+	}
+	if e.Version == "" {
+		e.Version = "dev"
+	}
+	return e
 }

@@ -1,0 +1,133 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The golden form: fields may be added to it, and that is all that may ever change here.
+const goldenJSON = `{"id":"7f0e7a52-5f0e-4f3e-9a51-6c1f2b1d0a11/c0ffee00-0000-4000-8000-000000000001/48213",` +
+	`"cluster":"7f0e7a52-5f0e-4f3e-9a51-6c1f2b1d0a11","clusterName":"blue","tags":["team:platform","env:prod"],` +
+	`"time":"2026-07-01T12:05:00Z","type":"Warning","reason":"BackOff",` +
+	`"message":"Back-off restarting failed container \"web\" <in pod web-7d4b9c6f5-abcde>",` +
+	`"namespace":"shop","name":"web-7d4b9c6f5-abcde.18a1f2c3d4e5f607",` +
+	`"object":{"apiVersion":"v1","kind":"Pod","namespace":"shop","name":"web-7d4b9c6f5-abcde",` +
+	`"uid":"c0ffee00-0000-4000-8000-000000000002","fieldPath":"spec.containers{web}"},` +
+	`"source":{"component":"kubelet","instance":"node-3","host":"node-3"},"count":12,"countDelta":3,` +
+	`"first":"2026-07-01T12:00:00Z","last":"2026-07-01T12:05:00Z",` +
+	`"leader":{"identity":"baton-x2x7q_0b9d6c1e-4f0a-4a51-8c8e-0d7c1f7b9a10_agent_5f2c81d0","epoch":7}}`
+
+// The shortest: everything that may be absent is, and the times have the API's microseconds.
+const goldenSeriesJSON = `{"id":"c/c0ffee00-0000-4000-8000-000000000003/48300","cluster":"c",` +
+	`"time":"2026-07-01T12:01:00.654321Z","type":"Normal","reason":"Scheduled","action":"Binding",` +
+	`"message":"assigned","namespace":"shop","name":"web.18a1f2c3",` +
+	`"object":{"kind":"Pod","namespace":"shop","name":"web"},` +
+	`"related":{"apiVersion":"v1","kind":"Node","name":"node-3"},` +
+	`"source":{"component":"default-scheduler","instance":"default-scheduler-1"},"count":4,` +
+	`"first":"2026-07-01T12:00:00.123456Z","last":"2026-07-01T12:01:00.654321Z",` +
+	`"leader":{"identity":"","epoch":0}}`
+
+func golden() *Record {
+	r := From(coreEvent(), origin())
+	delta := int64(3)
+	r.CountDelta = &delta
+	return r
+}
+
+func TestGoldenJSON(t *testing.T) {
+	if got := string(golden().AppendJSON(nil)); got != goldenJSON {
+		t.Errorf("got  %s\nwant %s", got, goldenJSON)
+	}
+	if got := string(From(seriesEvent(), Origin{Cluster: "c"}).AppendJSON(nil)); got != goldenSeriesJSON {
+		t.Errorf("got  %s\nwant %s", got, goldenSeriesJSON)
+	}
+}
+
+func TestAppendJSONAppends(t *testing.T) {
+	got := golden().AppendJSON([]byte("before"))
+	if string(got) != "before"+goldenJSON {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestAppendJSONPanicsForATimeOutsideJSON(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic: what would the line have said?")
+		}
+	}()
+	(&Record{Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}).AppendJSON(nil)
+}
+
+// docs/record.md promises the fields and shows an example. It must name every field, in order, with the type that it
+// has here, and say of exactly those that may be absent that they may.
+func TestDocs(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/record.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for line := range strings.Lines(string(doc)) {
+		if cells := strings.Split(line, "|"); len(cells) > 4 && strings.HasPrefix(line, "| `") {
+			rows = append(rows, strings.TrimSpace(cells[1])+" "+strings.TrimSpace(cells[2])+" "+strings.TrimSpace(cells[3]))
+		}
+	}
+	want := documented(reflect.TypeFor[Record](), "")
+	if got, want := strings.Join(rows, "\n"), strings.Join(want, "\n"); got != want {
+		t.Errorf("docs/record.md has the fields\n%s\nwant\n%s", got, want)
+	}
+	checkExample(t, doc)
+}
+
+func checkExample(t *testing.T, doc []byte) {
+	t.Helper()
+	_, rest, _ := bytes.Cut(doc, []byte("```json\n"))
+	example, _, found := bytes.Cut(rest, []byte("```"))
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, example); !found || err != nil {
+		t.Fatalf("docs/record.md: no example, or not JSON: %v", err)
+	}
+	if compact.String() != goldenJSON {
+		t.Errorf("docs/record.md: the example is\n%s\nwant\n%s", compact.String(), goldenJSON)
+	}
+}
+
+// documented gives "`name` type presence" for each field, those of related once: they are those of object.
+func documented(t reflect.Type, prefix string) []string {
+	var rows []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
+		presence := "always"
+		if option == "omitempty" {
+			presence = "optional"
+		}
+		typ := jsonType(f.Type)
+		rows = append(rows, "`"+prefix+name+"` "+typ+" "+presence)
+		if typ == "object" && f.Type.Kind() == reflect.Struct {
+			rows = append(rows, documented(f.Type, prefix+name+".")...)
+		}
+	}
+	return rows
+}
+
+func jsonType(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return "time"
+	case t.Kind() == reflect.Pointer:
+		return jsonType(t.Elem())
+	case t.Kind() == reflect.Slice:
+		return "array of " + jsonType(t.Elem()) + "s"
+	case t.Kind() == reflect.Int64:
+		return "integer"
+	case t.Kind() == reflect.Struct:
+		return "object"
+	}
+	return t.Kind().String()
+}
