@@ -126,7 +126,8 @@ func TestAllKilledIsNoError(t *testing.T) {
 	if err := run(t.Context(), o, &out); err != nil {
 		t.Errorf("run says %v:\n%s", err, out.String())
 	}
-	if data, err := os.ReadFile(filepath.Join(o.root, "sum", "sum.go")); err != nil || string(data) != fixture["sum/sum.go"] {
+	data, err := os.ReadFile(filepath.Join(o.root, "sum", "sum.go"))
+	if err != nil || string(data) != fixture["sum/sum.go"] {
 		t.Errorf("the tree itself was changed: %v\n%s", err, data)
 	}
 }
