@@ -20,6 +20,21 @@ type Batch struct {
 	// Position is where a consumer is once it has acknowledged all Items, and all batches before. It holds for
 	// the batch as a whole: a list is not ordered by resourceVersion.
 	Position cursor.Position
+	// Ordered is true for what a watch delivered: Items are in the order of their RVs, so that a consumer that has
+	// acknowledged one of them is at its RV. The items of a page are in the order of keys.
+	Ordered bool
+	// Reset is true where the log went back: Position lies before what came until now, and so does what follows.
+	Reset bool
+	// Gap is set with the last page of a list that stands for a piece of the log that is no longer there.
+	Gap *Gap
+}
+
+// Gap tells of a piece of the log that could only be read as a list: what had expired by then is not in it.
+type Gap struct {
+	// Oldest is the time of the oldest event in the list, zero in an empty one.
+	Oldest time.Time
+	// Current is when this reader last knew that it had read everything, zero where it never did.
+	Current time.Time
 }
 
 // Item is one version of an event.
@@ -56,10 +71,12 @@ var ErrPageTooLarge = errors.New("the page is too large")
 
 // Observer is told what a reader finds out. Its methods are called from the reader's goroutine.
 type Observer interface {
-	// Connected says that a watch is open and delivers, or, with the error, that it is not.
+	// Connected says that events can be read: a watch is open, or pages of a list come. With an error it says that
+	// they can't, and why. It may be said again and again.
 	Connected(namespace string, err error)
 	// Gap says that a position was too old to watch from, so that the events are listed. oldest is the time of the
-	// oldest event in that list, zero in an empty one; it is called when the list has been read to its end.
+	// oldest event in that list, zero in an empty one; it is called when the list has been read to its end. Of a list
+	// that an earlier leader began only the rest is known.
 	Gap(namespace string, from cursor.Position, oldest time.Time)
 	// WentBack says that the log is at an older version than a position in it: etcd was restored or wiped, or this
 	// is another cluster. Everything retained is delivered again.
