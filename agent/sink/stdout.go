@@ -61,7 +61,7 @@ func newStdout(w io.Writer) *stdout {
 func (s *stdout) Limits() Limits { return Limits{Records: 500, Bytes: 1 << 20} }
 
 func (s *stdout) Send(ctx context.Context, batch []*record.Record) error {
-	write := stdoutWrite{lines: appendLines(nil, batch), done: make(chan error, 1)}
+	write := stdoutWrite{lines: appendLines(make([]byte, 0, sizeOf(batch)), batch), done: make(chan error, 1)}
 	select {
 	case s.writes <- write:
 	case <-ctx.Done():
@@ -87,6 +87,15 @@ func (s *stdout) Close() error {
 	case <-wait.C:
 		return errors.New("stdout is blocked: its last lines may be missing")
 	}
+}
+
+// sizeOf is about the length of the batch's JSON.
+func sizeOf(batch []*record.Record) int {
+	n := 0
+	for _, r := range batch {
+		n += r.Size()
+	}
+	return n
 }
 
 func appendLines(dst []byte, batch []*record.Record) []byte {
