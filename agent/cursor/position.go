@@ -1,6 +1,9 @@
 package cursor
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Position is how far a sink is in one stream of events: everything up to it is acknowledged.
 //
@@ -31,3 +34,45 @@ type Listing struct {
 
 // Fresh is the position before everything.
 func (p Position) Fresh() bool { return p.RV == 0 && p.Listing == nil }
+
+// check says what makes it no position.
+func (p Position) check() error {
+	if l := p.Listing; l != nil && l.RV < p.RV {
+		return fmt.Errorf("not a position: the list's rv %d is below its base %d", l.RV, p.RV)
+	}
+	return nil
+}
+
+// Back says whether a move from p to next goes back. The base never decreases, nor does the RV of a list over the
+// same base. Within a list tokens can't be compared, so every page is as good as another, and a list may be given
+// up (its token has turned out to be bad): both cost repeats, no more.
+func (p Position) Back(next Position) bool {
+	if next.RV != p.RV {
+		return next.RV < p.RV
+	}
+	return p.Listing != nil && next.Listing != nil && next.Listing.RV < p.Listing.RV
+}
+
+func (p Position) equal(q Position) bool {
+	same := p.Listing == q.Listing || p.Listing != nil && q.Listing != nil && *p.Listing == *q.Listing
+	return same && p.RV == q.RV && p.Time.Equal(q.Time) && p.Since.Equal(q.Since)
+}
+
+// own is a copy that shares nothing with p. A listing without a token is the start of the list: none.
+func (p Position) own() Position {
+	if p.Listing == nil || p.Listing.Continue == "" {
+		p.Listing = nil
+		return p
+	}
+	l := *p.Listing
+	p.Listing = &l
+	return p
+}
+
+// String is a position as errors name it.
+func (p Position) String() string {
+	if p.Listing == nil {
+		return fmt.Sprintf("rv %d", p.RV)
+	}
+	return fmt.Sprintf("rv %d in a list of rv %d", p.RV, p.Listing.RV)
+}
