@@ -41,6 +41,8 @@ type Gap struct {
 type Item struct {
 	Event *corev1.Event
 	RV    uint64
+	// Time is when this version was reported, as far as the event's own times tell.
+	Time time.Time
 	// Created is true where this is known to be the first version that was ever stored: no occurrence of the
 	// event came before it. A list can't tell, a watch can.
 	Created bool

@@ -116,7 +116,8 @@ func (r *reader) itemsOf(p page) ([]Item, error) {
 	items := make([]Item, 0, len(p.events))
 	for i := range p.events {
 		e := &p.events[i]
-		if t := lastSeen(e); r.oldest.IsZero() || t.Before(r.oldest) {
+		t := lastSeen(e)
+		if r.oldest.IsZero() || t.Before(r.oldest) {
 			r.oldest = t
 		}
 		rv, err := parseRV(e.ResourceVersion)
@@ -124,7 +125,7 @@ func (r *reader) itemsOf(p page) ([]Item, error) {
 			return nil, err
 		}
 		if rv > r.position.RV {
-			items = append(items, Item{Event: e, RV: rv})
+			items = append(items, Item{Event: e, RV: rv, Time: t})
 		}
 	}
 	return items, nil

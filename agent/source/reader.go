@@ -28,7 +28,7 @@ type reader struct {
 	oldest   time.Time // the oldest event of the list that is being read
 	failures int       // in a row
 	strikes  int       // lists in a row that were not followed by a watch that lasted
-	trouble  string // the last error that was logged, "" while reading works
+	trouble  string    // the last error that was logged, "" while reading works
 }
 
 // adopt starts at a position that a cursor holds. A place in the list of another stream would be accepted by the API
@@ -114,11 +114,11 @@ func askedDelay(err error) time.Duration {
 // lastSeen is the time of an event's latest version. It can't lie before the creation, which the server stamped.
 func lastSeen(e *corev1.Event) time.Time {
 	t := e.CreationTimestamp.Time
-	times := []time.Time{e.LastTimestamp.Time, e.EventTime.Time, e.FirstTimestamp.Time}
+	var series time.Time
 	if e.Series != nil {
-		times = append(times, e.Series.LastObservedTime.Time)
+		series = e.Series.LastObservedTime.Time
 	}
-	for _, other := range times {
+	for _, other := range [...]time.Time{e.LastTimestamp.Time, e.EventTime.Time, e.FirstTimestamp.Time, series} {
 		if other.After(t) {
 			t = other
 		}

@@ -150,7 +150,7 @@ func add(b *Batch, change watch.Event) (int, error) {
 	if change.Type != watch.Added && change.Type != watch.Modified {
 		return 0, nil
 	}
-	b.Items = append(b.Items, Item{Event: e, RV: rv, Created: change.Type == watch.Added})
+	b.Items = append(b.Items, Item{Event: e, RV: rv, Time: lastSeen(e), Created: change.Type == watch.Added})
 	return e.Size(), nil
 }
 

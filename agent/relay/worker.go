@@ -1,0 +1,130 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/eventbaton/baton/agent/record"
+	"github.com/eventbaton/baton/agent/sink"
+)
+
+const (
+	firstRetry = 250 * time.Millisecond
+	lastRetry  = 10 * time.Second
+	// longestAsked bounds what a receiver may ask for: one that says a year by mistake is asked again.
+	longestAsked = time.Hour
+)
+
+// errDrained ends a worker in order.
+var errDrained = errors.New("drained")
+
+// worker sends what is in a lane, one batch at a time: what comes while one is in flight makes the next one.
+type worker struct {
+	lane    *lane
+	mayLead func() bool
+	drain   <-chan struct{}
+}
+
+// run sends until drain is closed or ctx ends.
+func (w *worker) run(ctx context.Context) error {
+	for {
+		batch, err := w.next(ctx)
+		if err == nil {
+			err = w.deliver(ctx, batch)
+		}
+		switch {
+		case errors.Is(err, errDrained):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// next waits for something to send.
+func (w *worker) next(ctx context.Context) ([]*record.Record, error) {
+	for {
+		if err := w.stopped(ctx); err != nil {
+			return nil, err
+		}
+		if batch := w.lane.take(w.lane.sink.limits()); len(batch) > 0 {
+			return batch, nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.drain:
+		case <-w.lane.arrived:
+		}
+	}
+}
+
+func (w *worker) stopped(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.drain:
+		return errDrained
+	default:
+		return nil
+	}
+}
+
+// deliver sends the batch until it is acknowledged or refused. Of a batch that is refused each half is tried.
+func (w *worker) deliver(ctx context.Context, batch []*record.Record) error {
+	for attempt := 0; ; attempt++ {
+		if !w.mayLead() {
+			return ErrLost
+		}
+		err := w.lane.sink.send(ctx, w.lane, batch)
+		var refused *sink.Refused
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &refused) && len(batch) == 1:
+			w.lane.sink.refuse(w.lane, batch[0], refused)
+			return nil
+		case errors.As(err, &refused):
+			return w.halve(ctx, batch)
+		}
+		w.lane.sink.failed(w.lane, err)
+		if err := w.pause(ctx, delay(attempt, err)); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) halve(ctx context.Context, batch []*record.Record) error {
+	half := len(batch) / 2
+	if err := w.deliver(ctx, batch[:half]); err != nil {
+		return err
+	}
+	return w.deliver(ctx, batch[half:])
+}
+
+// delay is the time until the next try: longer after each, and never less than the receiver asked for.
+func delay(attempt int, err error) time.Duration {
+	d := min(lastRetry, firstRetry<<min(attempt, 10))
+	d = d*3/4 + rand.N(d/2)
+	var asked *sink.RetryAfter
+	if errors.As(err, &asked) {
+		d = max(d, min(asked.After, longestAsked))
+	}
+	return d
+}
+
+func (w *worker) pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.drain:
+		return errDrained
+	case <-timer.C:
+		return nil
+	}
+}
