@@ -131,3 +131,12 @@ func jsonType(t reflect.Type) string {
 	}
 	return t.Kind().String()
 }
+
+// A message may have 1.4 MB, none of it UTF-8.
+func TestHugeMessage(t *testing.T) {
+	for _, message := range []string{strings.Repeat("\xff", 1<<20), strings.Repeat("m\xff", 1<<19), strings.Repeat("\x01", 1<<20)} {
+		e := coreEvent()
+		e.Message = message
+		checkRecord(t, From(e, origin()))
+	}
+}

@@ -9,7 +9,8 @@ import (
 // Types are the sinks there are, by the `type` of a sink in kubernetes.yaml. Each gives empty options with their
 // defaults set.
 var Types = map[string]func() Options{
-	"stdout": func() Options { return &StdoutOptions{} },
+	"stdout":  func() Options { return &StdoutOptions{} },
+	"webhook": func() Options { return newWebhookOptions() },
 }
 
 // Options are what one type of sink can be told in kubernetes.yaml. The concrete type is a pointer to a struct whose
