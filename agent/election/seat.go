@@ -1,0 +1,255 @@
+package election
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+const (
+	// shortestWatch and twice that are the bounds of what a watch asks for as its timeout.
+	shortestWatch = time.Hour
+	// longWatch is how long a watch must have lived for its end not to count as a failure.
+	longWatch = time.Minute
+	// fromWatch is the time of asking of what a watch tells.
+	fromWatch = time.Duration(-1)
+)
+
+// seat is one lock object as this process knows it: it watches the object, and the Pod of who holds it.
+type seat struct {
+	elector *Elector
+	lock    Lock
+
+	mu     sync.Mutex
+	track  tracker
+	vigil  *vigil
+	reopen context.CancelFunc // ends the open watch, nil where none is
+}
+
+func (s *seat) current() Observation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.track.last
+}
+
+// verdict says whether the lock can be taken, as far as is known.
+func (s *seat) verdict() verdict {
+	e := s.elector
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.track.judge(e.me, e.o.Lease, e.clock.Mono())
+	if !v.free && s.track.seen && s.holderIsDead() {
+		return verdict{free: true, how: TakeoverDead}
+	}
+	return v
+}
+
+// holderIsDead is called with mu held.
+func (s *seat) holderIsDead() bool {
+	holder := s.track.last.holder()
+	id, ok := ParseIdentity(holder)
+	if !ok {
+		return false
+	}
+	if s.elector.o.Identity.follows(id) {
+		return true
+	}
+	return s.vigil != nil && s.vigil.holder == holder && s.vigil.proves(s.track.last.Record.Acquired)
+}
+
+// silence is how long the record has not been seen to change.
+func (s *seat) silence() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.elector.clock.Mono() - s.track.changed
+}
+
+// see takes an observation; asked as in tracker.see.
+func (s *seat) see(o Observation, asked time.Duration) {
+	e := s.elector
+	s.mu.Lock()
+	s.track.see(o, asked, e.clock.Mono())
+	s.mu.Unlock()
+	e.knowEpoch(o.Record.Epoch)
+	e.ring()
+}
+
+// look is a quorum read.
+func (s *seat) look(ctx context.Context, timeout time.Duration) (Observation, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	asked := s.elector.clock.Mono()
+	o, err := s.lock.Get(ctx)
+	err = s.outcome("get", err)
+	if err != nil {
+		return Observation{}, err
+	}
+	s.see(o, asked)
+	return o, nil
+}
+
+// write writes the record on base and tells whether that happened. What is not known is read back. It is false without
+// an error where somebody else's write was first: what is there now has then been seen.
+func (s *seat) write(ctx context.Context, base Observation, r Record, timeout time.Duration) (bool, error) {
+	o, asked, err := s.put(ctx, base, r, timeout)
+	if err == nil {
+		s.see(o, asked)
+		return true, nil
+	}
+	lostRace := apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
+	switch {
+	case lostRace:
+		s.elector.observe(Event{Kind: Conflict, Lock: s.lock.String(), Holder: s.elector.me})
+	case refused(err):
+		return false, err
+	default:
+		s.elector.observe(Event{Kind: Unknown, Lock: s.lock.String(), Holder: s.elector.me})
+	}
+	back, backErr := s.look(ctx, timeout)
+	switch {
+	case backErr != nil:
+		return false, errors.Join(err, backErr)
+	case back.Exists && back.Readable && r.storedAs(back.Record):
+		s.outcome(verb(base), nil)
+		return true, nil
+	case lostRace:
+		return false, nil
+	}
+	return false, err
+}
+
+func (s *seat) put(ctx context.Context, base Observation, r Record, timeout time.Duration) (Observation, time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	asked := s.elector.clock.Mono()
+	o, err := s.lock.Write(ctx, base, r)
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+		return o, asked, err
+	}
+	return o, asked, s.outcome(verb(base), err)
+}
+
+func verb(base Observation) string {
+	if base.Exists {
+		return "update"
+	}
+	return "create"
+}
+
+// refused tells whether an error means that the write certainly did not happen. Everything else is an outcome that
+// is not known: a timeout, a connection that was lost, a server that failed in the middle.
+func refused(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	code := status.Status().Code
+	return code >= 400 && code < 500 && code != 408
+}
+
+// outcome keeps the elector's problems: what can't be done now, until it can. It returns the error with what was
+// being done.
+func (s *seat) outcome(doing string, err error) error {
+	key := doing + " " + s.lock.String()
+	if err == nil {
+		s.elector.solved(key)
+		return nil
+	}
+	err = fmt.Errorf("cannot %s: %w", key, err)
+	if errors.Is(err, context.Canceled) {
+		return err // This process ended it.
+	}
+	text := err.Error()
+	if apierrors.IsForbidden(err) {
+		kind, _, _ := strings.Cut(s.lock.String(), " ")
+		text += fmt.Sprintf("; grant get, watch, create and update on %ss", kind)
+	}
+	s.elector.problem(key, text)
+	return err
+}
+
+// follow watches the lock until ctx ends.
+func (s *seat) follow(ctx context.Context) {
+	e := s.elector
+	retry := e.backoff()
+	for ctx.Err() == nil {
+		began := e.clock.Mono()
+		err := s.watch(ctx)
+		if tooOld(err) || e.clock.Mono()-began > longWatch {
+			retry.reset()
+		}
+		e.pause(ctx, retry.next())
+	}
+}
+
+// watch reads the lock and watches it from there, until the watch ends.
+func (s *seat) watch(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.reopenBy(cancel)
+	defer s.reopenBy(nil)
+	from, err := s.look(ctx, s.elector.timeout)
+	if err != nil {
+		return err
+	}
+	w, err := s.lock.Watch(ctx, from, s.elector.watchTimeout())
+	if tooOld(err) {
+		return err // Reading again cures it.
+	}
+	if err := s.outcome("watch", err); err != nil {
+		return err
+	}
+	defer w.Stop()
+	for {
+		o, err := w.Next(ctx)
+		if err != nil {
+			return err
+		}
+		s.see(o, fromWatch)
+	}
+}
+
+func (s *seat) reopenBy(cancel context.CancelFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reopen = cancel
+}
+
+// distrust ends a watch that did not tell of a change which a read has shown, so that a new one is opened.
+func (s *seat) distrust() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reopen != nil {
+		s.reopen()
+	}
+}
+
+// attend keeps the vigil over the Pod of who holds the lock now; none where ctx is nil.
+func (s *seat) attend(ctx context.Context, start func(func())) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	holder := s.track.last.holder()
+	if ctx == nil || holder == s.elector.me {
+		holder = ""
+	}
+	if s.vigil != nil {
+		if s.vigil.holder == holder {
+			return
+		}
+		s.vigil.stop()
+		s.vigil = nil
+	}
+	id, ok := ParseIdentity(holder)
+	if !ok || id.UID == "" || s.elector.o.Pods == nil || s.elector.o.Identity.follows(id) {
+		return
+	}
+	ctx, stop := context.WithCancel(ctx)
+	v := &vigil{seat: s, holder: holder, id: id, stop: stop}
+	s.vigil = v
+	start(func() { v.run(ctx) })
+}
