@@ -1,0 +1,164 @@
+package verdict
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/generator"
+	"github.com/eventbaton/baton/e2e/receiver"
+)
+
+func uid(n int) string { return fmt.Sprintf("00000000-0000-0000-0000-%012d", n) }
+
+// event is event number n with versions at these resourceVersions and the counts 1, 2, ...
+func event(n int, rvs ...uint64) generator.Event {
+	e := generator.Event{Name: fmt.Sprintf("e%d", n), UID: uid(n)}
+	for i, rv := range rvs {
+		e.Versions = append(e.Versions, generator.Version{RV: rv, Count: int64(i + 1), At: time.Now()})
+	}
+	return e
+}
+
+// sent is one delivery; delta -1 for none.
+type sent struct {
+	n     int
+	rv    uint64
+	count int
+	delta int
+	epoch int
+}
+
+func got(t *testing.T, deliveries ...sent) *receiver.Receiver {
+	t.Helper()
+	r := receiver.New()
+	for _, s := range deliveries {
+		delta := ""
+		if s.delta >= 0 {
+			delta = fmt.Sprintf(`"countDelta":%d,`, s.delta)
+		}
+		body := fmt.Sprintf(`{"id":"c/%s/%d","count":%d,%s"leader":{"identity":"p%d","epoch":%d}}`, uid(s.n), s.rv, s.count, delta, s.epoch, s.epoch)
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/a", strings.NewReader(body)))
+		if w.Code != http.StatusOK {
+			t.Fatal(w.Code, w.Body)
+		}
+	}
+	return r
+}
+
+func TestJudge(t *testing.T) {
+	claim := func(epoch int64, rv uint64) fleet.CursorState {
+		return fleet.CursorState{Epoch: epoch, RVs: map[string]uint64{"s": rv}}
+	}
+	both := []generator.Event{event(1, 10, 12), event(2, 11)}
+	for _, test := range []struct {
+		name           string
+		made           []generator.Event
+		got            []sent
+		cursors        []fleet.CursorState
+		latest         bool
+		lost, repeated int
+		wrong          string
+	}{
+		{name: "all arrived", made: both, got: []sent{{1, 10, 1, 1, 1}, {2, 11, 1, -1, 1}, {1, 12, 2, 1, 1}}},
+		{name: "a version is lost", made: both, got: []sent{{2, 11, 1, -1, 1}, {1, 12, 2, -1, 1}}, lost: 1},
+		{name: "the last version suffices", made: both, latest: true, got: []sent{{2, 11, 1, -1, 1}, {1, 12, 2, -1, 1}}},
+		{name: "the last version is lost", made: both, latest: true, got: []sent{{2, 11, 1, -1, 1}, {1, 10, 1, -1, 1}}, lost: 1},
+		{
+			name: "repeated behind the cursor", made: both[1:], cursors: []fleet.CursorState{claim(1, 5), claim(1, 11), claim(2, 10)},
+			got: []sent{{2, 11, 1, -1, 1}, {2, 11, 1, -1, 2}}, repeated: 1,
+		},
+		{
+			name: "repeated before the cursor", made: both[1:], cursors: []fleet.CursorState{claim(1, 5), claim(2, 11)},
+			got: []sent{{2, 11, 1, -1, 1}, {2, 11, 1, -1, 2}}, repeated: 1, wrong: "which began at 11",
+		},
+		{name: "repeated in one epoch", made: both[1:], got: []sent{{2, 11, 1, -1, 1}, {2, 11, 1, -1, 1}}, repeated: 1, wrong: "twice in epoch 1"},
+		{name: "a wrong count", made: both[1:], got: []sent{{2, 11, 7, -1, 1}}, wrong: "count 7, stored was 1"},
+		{name: "a wrong delta", made: both[:1], got: []sent{{1, 10, 1, 1, 1}, {1, 12, 2, 2, 1}}, wrong: "countDelta 2 where 1"},
+		{name: "a new epoch knows no delta", made: both[:1], got: []sent{{1, 10, 1, 1, 1}, {1, 12, 2, 1, 2}}, wrong: "countDelta 1 where 2"},
+		{
+			name: "the old leader goes on", made: []generator.Event{event(1, 1), event(2, 2), event(3, 3)},
+			got: []sent{{1, 1, 1, -1, 2}, {2, 2, 1, -1, 1}, {3, 3, 1, -1, 1}}, wrong: "epoch 1 has sent 2 requests",
+		},
+		{name: "one was in flight", made: []generator.Event{event(1, 1), event(2, 2)}, got: []sent{{1, 1, 1, -1, 2}, {2, 2, 1, -1, 1}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := Judge(Case{Made: test.made, Receiver: got(t, test.got...), Cursors: test.cursors, Stream: "s", LatestOnly: test.latest})
+			if len(r.Lost) != test.lost || r.Repeated != test.repeated {
+				t.Errorf("lost %v, repeated %d", r.Lost, r.Repeated)
+			}
+			if all := strings.Join(r.Wrong, "\n"); !strings.Contains(all, test.wrong) || (test.wrong == "") != (all == "") {
+				t.Errorf("wrong: %s", all)
+			}
+		})
+	}
+}
+
+func TestGap(t *testing.T) {
+	zero := time.Now()
+	at := func(s ...int) []time.Time {
+		times := make([]time.Time, len(s))
+		for i := range s {
+			times[i] = zero.Add(time.Duration(s[i]) * time.Second)
+		}
+		return times
+	}
+	first := at(0, 9, 10, 13, 14, 30)
+	for _, test := range []struct {
+		from, to int
+		clip     bool
+		want     int
+	}{
+		{0, 20, false, 16}, {10, 14, false, 3}, {11, 14, false, 3}, {11, 14, true, 2}, {8, 9, true, 1}, {8, 9, false, 9}, {31, 40, true, 0},
+	} {
+		if got := Gap(first, at(test.from)[0], at(test.to)[0], test.clip); got != time.Duration(test.want)*time.Second {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
+
+func TestCursors(t *testing.T) {
+	state := func(version string, epoch int64, owner string, rv uint64) fleet.CursorState {
+		return fleet.CursorState{Version: version, Epoch: epoch, Owner: owner, RVs: map[string]uint64{"s": rv}}
+	}
+	for _, test := range []struct {
+		name   string
+		states []fleet.CursorState
+		wrong  string
+	}{
+		{"forth", []fleet.CursorState{state("1", 1, "a", 5), state("2", 1, "a", 6), state("3", 2, "b", 6)}, ""},
+		{"deleted", []fleet.CursorState{state("1", 1, "a", 5), {Deleted: true}, state("3", 2, "b", 6)}, ""},
+		{"the test's own", []fleet.CursorState{state("1", 3, "a", 5), state("own", 0, "x", 0), state("3", 4, "b", 6)}, ""},
+		{"epoch back", []fleet.CursorState{state("1", 2, "a", 5), state("2", 1, "b", 6)}, "from 2 back to 1"},
+		{"two owners", []fleet.CursorState{state("1", 2, "a", 5), state("2", 2, "b", 6)}, "belongs to a and to b"},
+		{"position back", []fleet.CursorState{state("1", 2, "a", 5), state("2", 3, "b", 4)}, "from 5 back to 4"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			all := strings.Join(Cursors(test.states, map[string]bool{"own": true}, false), "\n")
+			if !strings.Contains(all, test.wrong) || (test.wrong == "") != (all == "") {
+				t.Error(all)
+			}
+		})
+	}
+}
+
+func TestTable(t *testing.T) {
+	text := Table([]Row{
+		{Fault: "SIGTERM", Lock: "lease", Made: 10, Blackout: 120 * time.Millisecond, Median: 100 * time.Millisecond, Bound: time.Second, Passed: true},
+		{Fault: "control", Lock: "configmap", Lost: 2},
+	})
+	for _, want := range []string{"FAULT", "0.12 s (median 0.10 s)", "1.00 s", "ok", "FAILED"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if got := Quantile([]int{1, 2, 3, 4}, 0.5); got != 3 || Quantile([]int{}, 0.5) != 0 || !slices.Equal([]int{4}, []int{Quantile([]int{1, 2, 3, 4}, 1)}) {
+		t.Error(got)
+	}
+}
