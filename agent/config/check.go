@@ -8,6 +8,8 @@ import (
 	"unicode"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/eventbaton/baton/agent/cursor"
 )
 
 // check finds fault with values, fills in what is missing, and says what may not have been meant. A value that could
@@ -33,9 +35,10 @@ func (p *parser) where(key string) place {
 
 func (p *parser) checkName() {
 	name := p.config.Name
-	if len(validation.IsDNS1123Subdomain(name+cursorsSuffix)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-		p.problem(p.where("name"), "is %s; write the name of an object: lower-case letters, digits, - and ., at most %d in all, a letter or digit at both ends",
-			quote(place{}, name), validation.DNS1123SubdomainMaxLength-len(cursorsSuffix))
+	if len(validation.IsDNS1123Subdomain(name)) > 0 || len(validation.IsDNS1123Subdomain(p.config.CursorsName())) > 0 {
+		p.problem(p.where("name"), "is %s; write the name of an object: "+
+			"lower-case letters, digits, - and ., at most %d in all, a letter or digit at both ends",
+			quote(place{}, name), validation.DNS1123SubdomainMaxLength-len(p.config.CursorsName())+len(name))
 	}
 }
 
@@ -43,21 +46,22 @@ func (p *parser) checkName() {
 const (
 	minLease, maxLease = 5 * time.Second, time.Hour
 	riskyLease         = 30 * time.Second
-	minCheckpoint      = 100 * time.Millisecond
+	tenth              = 100 * time.Millisecond
 	maxTime            = 300 * time.Second
 )
 
 func (p *parser) checkTimes() {
 	lease := p.config.LeaderLeaseDuration
 	p.within("leader_lease_duration", lease, minLease, maxLease)
-	p.within("checkpoint_interval", p.config.CheckpointInterval, minCheckpoint, maxTime)
+	p.within("checkpoint_interval", p.config.CheckpointInterval, tenth, maxTime)
 	p.within("drain_timeout", p.config.DrainTimeout, 0, maxTime)
 	if lease%time.Second != 0 {
 		p.problem(p.where("leader_lease_duration"), "is %v; write whole seconds, the lock can't hold less", lease)
 	}
 	if lease <= riskyLease && p.config.LeaderCandidate {
-		p.warn("leader_lease_duration is %v: a leader that vanishes without a trace is replaced sooner, but one that can't reach the API server for %v loses its lead, and the lock is written every %v; above 30 s is advised in production",
-			lease, lease*2/3, (lease / 3).Round(100*time.Millisecond))
+		p.warn("leader_lease_duration is %v: a leader that vanishes without a trace is replaced sooner, "+
+			"but one that can't reach the API server for %v loses its lead, and the lock is written every %v; "+
+			"above 30 s is advised in production", lease, (lease * 2 / 3).Round(tenth), (lease / 3).Round(tenth))
 	}
 }
 
@@ -77,7 +81,8 @@ func (p *parser) checkNamespaces() {
 		}
 		switch {
 		case len(validation.IsDNS1123Label(namespace)) > 0:
-			p.problem(where, "is %s, which can't be the name of a namespace; for a pattern write namespace_name_regexp", quote(where, namespace))
+			p.problem(where, "is %s, which can't be the name of a namespace; for a pattern write namespace_name_regexp",
+				quote(where, namespace))
 		case first[namespace] > 0:
 			p.problem(where, "is %s, which is in the list already, in line %d; remove one", quote(where, namespace), first[namespace])
 		default:
@@ -85,7 +90,8 @@ func (p *parser) checkNamespaces() {
 		}
 	}
 	if p.config.Agent5 && len(p.config.Namespaces) == 0 && p.config.NamespaceNameRegexp == "" {
-		p.problem(at, "is an empty list, which meant no events at all in the Agent 5; name namespaces, or write namespace_name_regexp: \".*\" for all")
+		p.problem(at, "is an empty list, which meant no events at all in the Agent 5; "+
+			"name namespaces, or write namespace_name_regexp: \".*\" for all")
 	}
 }
 
@@ -107,7 +113,7 @@ func (p *parser) checkRegexp() {
 const maxIdentifier = 253
 
 func (p *parser) checkCluster() {
-	if id := p.config.ClusterID; strings.ContainsFunc(id, func(r rune) bool { return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r) }) || len(id) > maxIdentifier {
+	if id := p.config.ClusterID; len(id) > maxIdentifier || strings.ContainsFunc(id, notInID) {
 		p.problem(p.where("cluster_id"), "is %s; write at most %d characters without / and blanks", quote(place{}, id), maxIdentifier)
 	}
 	p.checkText(p.where("cluster_name"), p.config.ClusterName)
@@ -120,6 +126,9 @@ func (p *parser) checkCluster() {
 		p.checkText(where, tag)
 	}
 }
+
+// notInID is what would make the id of a record, <cluster>/<event>/<version>, hard to take apart.
+func notInID(r rune) bool { return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r) }
 
 func (p *parser) checkText(at place, text string) {
 	if len(text) > maxIdentifier || strings.ContainsFunc(text, unicode.IsControl) {
@@ -144,33 +153,19 @@ func (p *parser) checkSinks() {
 			p.problem(where, "is %s; write lower-case letters, digits and -, at most %d, a letter or digit at both ends",
 				quote(where, s.Name), validation.DNS1123LabelMaxLength)
 		case first[s.Name] > 0:
-			p.problem(where, "is %s, the name of the sink in line %d; each sink has a cursor under its own name", quote(where, s.Name), first[s.Name])
+			p.problem(where, "is %s, the name of the sink in line %d; write another, each sink has a cursor under its own",
+				quote(where, s.Name), first[s.Name])
 		default:
 			first[s.Name] = where.line
 		}
 	}
 }
 
-// The ConfigMap of the cursors can hold 1 MiB of values, and etcd takes 1.5 MiB for all of an object, which keeps each
-// key twice more, in its managed fields. A cursor in the midst of a list carries a token of up to 600 bytes.
-const (
-	maxCursors   = 1 << 20
-	cursorBytes  = 1024
-	registerSize = 4096
-)
-
-// checkSize refuses what could pass that once every cursor is in the midst of a list.
+// checkSize refuses what one ConfigMap could not hold once every cursor is in the midst of a list.
 func (p *parser) checkSize() {
-	total := registerSize
-	streams := p.config.Streams()
-	for _, s := range p.config.Sinks {
-		for _, stream := range streams {
-			total += cursorBytes + 2*len("cursor."+s.Name+"."+stream)
-		}
-	}
-	if total > maxCursors {
-		p.problem(p.where("namespaces"), "are %d for %d sinks: their cursors don't fit into one ConfigMap (1 MiB); write namespace_name_regexp, which takes one cursor a sink",
-			len(streams), len(p.config.Sinks))
+	if streams := len(p.config.Streams()); !cursor.Fits(len(p.config.Sinks), streams) {
+		p.problem(p.where("namespaces"), "are %d for %d sinks, whose cursors don't fit into one ConfigMap (1 MiB); "+
+			"write namespace_name_regexp, which takes one cursor a sink", streams, len(p.config.Sinks))
 	}
 }
 

@@ -4,12 +4,16 @@
 // and all problems are reported at once. What it returns is complete and checked, so that nobody has to ask again.
 package config
 
+//go:generate go test . -run TestReference -update
+
 import (
 	"regexp"
 	"slices"
 	"time"
 
+	"github.com/eventbaton/baton/agent/cursor"
 	"github.com/eventbaton/baton/agent/filter"
+	"github.com/eventbaton/baton/agent/record"
 	"github.com/eventbaton/baton/agent/sink"
 )
 
@@ -20,7 +24,7 @@ import (
 type Config struct {
 	LeaderCandidate     bool          `yaml:"leader_candidate" doc:"Takes part in the election; the leader gathers the events. Nothing is gathered until this or collect_events is true."`
 	Name                string        `yaml:"name" doc:"Name of the lock object; the cursors are in the ConfigMap <name>-cursors. All candidates of one fleet have the same."`
-	LeaderLeaseDuration time.Duration `yaml:"leader_lease_duration" doc:"How long a leader that is not heard of keeps its lock: 5 to 3600 whole seconds. Should be above 30 in production; a shorter one costs more requests."`
+	LeaderLeaseDuration time.Duration `yaml:"leader_lease_duration" doc:"How long a leader that is not heard of keeps its lock: 5 to 3600 whole seconds. Should be above 30 in production; a shorter one costs more requests and gives up sooner."`
 	Lock                string        `yaml:"lock" values:"lease configmap" doc:"Kind of the lock object. The Lease wins where both kinds are held during a change from one to the other."`
 	CollectEvents       bool          `yaml:"collect_events" doc:"Gathers without an election: for a single agent only. Where leader_candidate is true as well, the election decides and this is ignored with a warning."`
 	Namespaces          []string      `yaml:"namespaces" default:"all" doc:"Namespaces whose events are gathered, a stream each; rights in those alone suffice. In the Agent 5 layout the default is the namespace default."`
@@ -55,6 +59,15 @@ type Sink struct {
 	Match *filter.Filter `yaml:"-"`
 }
 
+// Wants says whether the sink gets the record. Where its filter fails, it does, and the error says why: nothing is
+// lost by it, and someone has to be told, once.
+func (s *Sink) Wants(r *record.Record) (bool, error) {
+	if s.Match == nil {
+		return true, nil
+	}
+	return s.Match.Match(r)
+}
+
 // The values of Lock, Start and LogFormat.
 const (
 	LockLease     = "lease"
@@ -80,9 +93,7 @@ func Default() *Config {
 }
 
 // CursorsName is the name of the ConfigMap of the cursors.
-func (c *Config) CursorsName() string { return c.Name + cursorsSuffix }
-
-const cursorsSuffix = "-cursors"
+func (c *Config) CursorsName() string { return cursor.ObjectName(c.Name) }
 
 // Streams are the namespaces to read, each with a list and a watch of its own: [""] is one for the whole cluster.
 func (c *Config) Streams() []string {

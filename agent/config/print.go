@@ -26,7 +26,7 @@ func (c Config) GoString() string { return c.String() }
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // String is the sink, as YAML, with secrets blotted out.
-func (s Sink) String() string { return text(s.node(redact)) }
+func (s Sink) String() string { return marshal(s.node(redact)) }
 
 // GoString keeps %#v from printing what String doesn't.
 func (s Sink) GoString() string { return s.String() }
@@ -42,7 +42,7 @@ func (c Config) yaml(show func(key, value string) string) string {
 		sinks.Content = append(sinks.Content, s.node(show))
 	}
 	n.Content = append(n.Content, word("sinks"), sinks)
-	return text(n)
+	return marshal(n)
 }
 
 func (s Sink) node(show func(key, value string) string) *yaml.Node {
@@ -53,7 +53,7 @@ func (s Sink) node(show func(key, value string) string) *yaml.Node {
 	return n
 }
 
-func text(n *yaml.Node) string {
+func marshal(n *yaml.Node) string {
 	out, err := yaml.Marshal(n)
 	if err != nil {
 		return fmt.Sprintf("(can't be shown: %v)\n", err)
@@ -94,7 +94,7 @@ func valueNode(key string, v reflect.Value, show func(key, value string) string)
 		}
 		return n
 	case reflect.Map:
-		return mapNode(v, show)
+		return mapNode(key, v, show)
 	case reflect.String:
 		return word(show(key, v.String()))
 	default:
@@ -119,11 +119,11 @@ func marshalled(v reflect.Value) (string, bool) {
 	return "", false
 }
 
-func mapNode(v reflect.Value, show func(key, value string) string) *yaml.Node {
+func mapNode(path string, v reflect.Value, show func(key, value string) string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	keys := slices.SortedFunc(slices.Values(v.MapKeys()), func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
 	for _, key := range keys {
-		n.Content = append(n.Content, word(key.String()), valueNode(key.String(), v.MapIndex(key), show))
+		n.Content = append(n.Content, word(key.String()), valueNode(path+"."+key.String(), v.MapIndex(key), show))
 	}
 	return n
 }
@@ -137,15 +137,19 @@ func word(s string) *yaml.Node {
 
 const blot = "xxxxx"
 
-// secretKey are the keys whose values are secrets. A key that ends in _file names the file of one.
-var secretKey = regexp.MustCompile(`(?i)(pass(word|wd|phrase)?|secret|token|credentials?|authorization|cookie|(api|app|access|private)[-_]?key|license[-_]?key)$`)
+// secretKey are the keys whose values are secrets, fileKey those that only name a file of one.
+var (
+	secretKey = regexp.MustCompile(`(?i)(pass(word|wd|phrase)?|secret|token|credentials?|authorization|cookie|` +
+		`(api|app|access|private|license)[-_]?key)["\]\[0-9]*$`)
+	fileKey = regexp.MustCompile(`(_file$|_files\b)`)
+)
 
 // redact blots out what may be a secret: values of certain keys, and the userinfo and the query of a URL.
 func redact(key, value string) string {
 	switch {
-	case value == "" || strings.HasSuffix(key, "_file"):
+	case value == "" || fileKey.MatchString(key):
 		return value
-	case secretKey.MatchString(strings.TrimRight(key, `"]0123456789[`)):
+	case secretKey.MatchString(key):
 		return blot
 	case strings.Contains(value, "://") && !strings.HasSuffix(key, "filter"):
 		return redactURL(value)

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eventbaton/baton/agent/config"
+	"github.com/eventbaton/baton/agent/election"
+	"github.com/eventbaton/baton/agent/kube"
+	"github.com/eventbaton/baton/agent/relay"
+	"github.com/eventbaton/baton/agent/serve"
+	"github.com/eventbaton/baton/agent/term"
+)
+
+// The modes an agent runs in.
+const (
+	modeIdle      = "idle"      // it was not told to gather
+	modeCandidate = "candidate" // it follows, and leads when elected
+	modeSolo      = "solo"      // it gathers without an election
+)
+
+// agent is the program at work.
+type agent struct {
+	mode      string
+	cfg       *config.Config
+	namespace string
+	identity  election.Identity
+	node      string
+	client    *kube.Client
+	sinks     []*relay.Sink
+	log       *slog.Logger
+
+	term     *term.Runner
+	elector  *election.Elector // nil but for a candidate
+	counters counters
+}
+
+func newAgent(cfg *config.Config, flags runFlags, w world, sinks []*relay.Sink, log *slog.Logger) (*agent, error) {
+	a := &agent{cfg: cfg, sinks: sinks, log: log, mode: mode(cfg), identity: identity(w), node: variable(w, "NODE_NAME"), counters: newCounters()}
+	if a.mode == modeIdle {
+		log.Info("nothing is gathered: set leader_candidate (or KUBERNETES_LEADER_CANDIDATE) to true to have this agent take part in the election")
+		return a, nil
+	}
+	rest, namespace, err := kube.Config(flags.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	a.namespace = firstOf(flags.namespace, variable(w, "POD_NAMESPACE"), namespace, metav1.NamespaceDefault)
+	if a.client, err = kube.New(rest, "baton/"+version); err != nil {
+		return nil, err
+	}
+	a.term = a.newTerm()
+	if a.mode == modeCandidate {
+		a.elector, err = a.newElector()
+	}
+	return a, err
+}
+
+func mode(cfg *config.Config) string {
+	switch {
+	case cfg.LeaderCandidate:
+		return modeCandidate
+	case cfg.CollectEvents:
+		return modeSolo
+	default:
+		return modeIdle
+	}
+}
+
+// identity names this process. Without the pod's UID, outside a cluster, nobody can prove it dead.
+func identity(w world) election.Identity {
+	instance := make([]byte, 4)
+	_, _ = rand.Read(instance) // never fails
+	return election.Identity{
+		Pod:       firstOf(variable(w, "POD_NAME"), hostname()),
+		UID:       variable(w, "POD_UID"),
+		Container: firstOf(variable(w, "CONTAINER_NAME"), "baton"),
+		Instance:  hex.EncodeToString(instance),
+	}
+}
+
+func variable(w world, name string) string {
+	value, _ := w.env(name)
+	return value
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// run works until ctx ends.
+func (a *agent) run(ctx context.Context) error {
+	switch a.mode {
+	case modeCandidate:
+		return a.elector.Run(ctx)
+	case modeSolo:
+		return a.solo(ctx)
+	default:
+		<-ctx.Done()
+		return nil
+	}
+}
+
+func (a *agent) newTerm() *term.Runner {
+	cfg := a.cfg
+	return term.New(term.Options{
+		Cursors: a.client.ConfigMaps(a.namespace), Namespace: a.namespace, Name: cfg.CursorsName(),
+		Identity: a.identity.String(), ClusterID: a.clusterID, ClusterName: cfg.ClusterName, Tags: cfg.Tags,
+		Events: a.client.EventReader(), Streams: cfg.Streams(), Wants: cfg.Wants, Sinks: a.sinks,
+		StartNow: cfg.Start == config.StartNow, CheckpointInterval: cfg.CheckpointInterval, DrainTimeout: cfg.DrainTimeout,
+		Announce: a.announce, Observer: &a.counters, Log: a.log,
+	})
+}
+
+func (a *agent) clusterID(ctx context.Context) (string, error) {
+	if a.cfg.ClusterID != "" {
+		return a.cfg.ClusterID, nil
+	}
+	return a.client.ClusterID(ctx)
+}
+
+func (a *agent) newElector() (*election.Elector, error) {
+	lock, other := a.locks(a.cfg.Lock)
+	return election.New(election.Options{
+		Lock: lock, Other: other, OtherWins: a.cfg.Lock == config.LockConfigMap,
+		Identity: a.identity, Lease: a.cfg.LeaderLeaseDuration, Pods: a.client.Pods(a.namespace),
+		Lead:    a.lead,
+		Observe: a.counters.election, Log: a.log,
+	})
+}
+
+// locks are the lock of the configured kind, and the one of the other kind.
+func (a *agent) locks(kind string) (lock, other election.Lock) {
+	lease := election.NewLeaseLock(a.client.Leases(a.namespace), a.namespace, a.cfg.Name)
+	configMap := election.NewConfigMapLock(a.client.ConfigMaps(a.namespace), a.namespace, a.cfg.Name)
+	if kind == config.LockConfigMap {
+		return configMap, lease
+	}
+	return lease, configMap
+}
+
+// solo gathers without an election, until another agent claims the cursors: two that gather would send everything
+// twice.
+func (a *agent) solo(ctx context.Context) error {
+	if err := a.term.Solo(ctx); err != nil {
+		return fmt.Errorf("gathering without an election (collect_events): %w", err)
+	}
+	return nil
+}
+
+// lead leads one term.
+func (a *agent) lead(ctx context.Context, t *election.Term) error {
+	defer a.counters.forget()
+	return a.term.Lead(ctx, t)
+}
+
+// Status implements serve.Agent.
+func (a *agent) Status() serve.Status {
+	s := serve.Status{Version: version, Identity: a.identity.String(), Mode: a.mode, Ready: true, Counters: a.counters.snapshot()}
+	for _, sink := range a.sinks {
+		s.Sinks = append(s.Sinks, sink.Status())
+	}
+	if a.elector != nil {
+		e := a.elector.Status()
+		s.Election = &serve.Election{
+			Role: string(e.Role), Lock: e.Lock, Holder: e.Holder, HolderSince: e.HolderSince, LastRenewal: e.LastRenewal,
+			LeaseSeconds: e.LeaseDuration.Seconds(), Transitions: e.Transitions, Epoch: e.Epoch,
+		}
+	}
+	if a.term != nil {
+		s.Term = a.term.Status()
+	}
+	if err := a.Ready(); err != nil {
+		s.Ready, s.Problem = false, err.Error()
+	}
+	return s
+}
+
+// Ready implements serve.Agent: it can watch and hold the lock, claim and write the cursors, and read the events.
+func (a *agent) Ready() error {
+	var problems []string
+	if a.elector != nil {
+		problems = append(problems, a.elector.Status().Problem)
+	}
+	if a.term != nil {
+		problems = append(problems, a.term.Status().Problem, a.counters.problem())
+	}
+	problems = slices.DeleteFunc(problems, func(p string) bool { return p == "" })
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// Healthy implements serve.Agent. Everything that can fail is tried again for as long as it takes, so what a restart
+// could help is only a process that no longer answers, and that one does not get here.
+func (a *agent) Healthy() error { return nil }
