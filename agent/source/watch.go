@@ -70,10 +70,9 @@ func closeWatch(w watch.Interface) {
 }
 
 // follow delivers what the watch says until it ends.
-func (r *reader) follow(ctx context.Context, changes <-chan watch.Event, checks <-chan error) error {
+func (r *reader) follow(ctx context.Context, changes <-chan watch.Event, checks <-chan error) (err error) {
 	opened, seen := time.Now(), false
-	// What happened while the watch was dead without our knowing is a matter of minutes, and retained for much longer.
-	defer func() { r.current = time.Now() }()
+	defer func() { r.wasCurrent(opened, err) }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -93,6 +92,14 @@ func (r *reader) follow(ctx context.Context, changes <-chan watch.Event, checks 
 				return err
 			}
 		}
+	}
+}
+
+// wasCurrent notes that a watch that has lasted had everything until now. What it missed if it was dead for a while is
+// a matter of minutes, and retained for much longer.
+func (r *reader) wasCurrent(opened time.Time, err error) {
+	if time.Since(opened) >= shortWatch && !errors.Is(err, errGap) {
+		r.current = time.Now()
 	}
 }
 

@@ -143,6 +143,7 @@ type watcher struct {
 	prefix string
 	rv     uint64 // delivered up to
 	life   int
+	begun  bool // the position was in the log when the watch opened
 	out    chan watch.Event
 	cancel context.CancelFunc
 }
@@ -188,12 +189,17 @@ func (w *watcher) pending() (events []watch.Event, end bool, more <-chan struct{
 	if w.life != w.log.life {
 		return nil, false, nil
 	}
-	if w.rv < w.log.compacted {
+	oldest := w.log.lost
+	if !w.begun {
+		oldest, w.begun = w.log.compacted, true
+	}
+	if w.rv < oldest {
 		status := apierrors.NewResourceExpired("the watch is too old").Status()
 		return []watch.Event{{Type: watch.Error, Object: &status}}, true, nil
 	}
-	for _, c := range w.log.changes {
-		if c.rv > w.rv && strings.HasPrefix(c.key, w.prefix) {
+	changes := w.log.changes
+	for _, c := range changes[sort.Search(len(changes), func(i int) bool { return changes[i].rv > w.rv }):] {
+		if strings.HasPrefix(c.key, w.prefix) {
 			events = append(events, watch.Event{Type: c.kind, Object: c.event.DeepCopy()})
 		}
 	}

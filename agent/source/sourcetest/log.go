@@ -31,11 +31,14 @@ type Log struct {
 	mu        sync.Mutex
 	rev       uint64
 	compacted uint64
+	lost      uint64              // the last change that was compacted
 	changes   []change            // in order of rv
 	versions  map[string][]change // by key
 	made      int
 	changed   chan struct{} // closed by the next change
-	life      int           // grows when the log goes back: a watch of an earlier life says nothing more
+	cached    string        // what cache is a snapshot of
+	cache     []*corev1.Event
+	life      int // grows when the log goes back: a watch of an earlier life says nothing more
 
 	lists, watches, open int
 	limits               []int64
@@ -111,6 +114,9 @@ func (l *Log) Compact() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.compacted = l.rev
+	if n := len(l.changes); n > 0 {
+		l.lost = l.changes[n-1].rv
+	}
 	l.changes = nil
 	for key, versions := range l.versions {
 		last := versions[len(versions)-1]
@@ -126,6 +132,7 @@ func (l *Log) GoBack(rev uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rev, l.compacted, l.changes, l.versions = rev, rev, nil, map[string][]change{}
+	l.lost, l.cached = 0, ""
 	l.life++
 }
 
@@ -174,7 +181,12 @@ func (l *Log) Retained() []*corev1.Event {
 }
 
 func (l *Log) snapshot(prefix string, rv uint64) []*corev1.Event {
+	name := fmt.Sprint(prefix, "|", rv, "|", l.rev)
+	if name == l.cached {
+		return l.cache
+	}
 	var events []*corev1.Event
+	defer func() { l.cached, l.cache = name, events }()
 	for _, key := range slices.Sorted(maps.Keys(l.versions)) {
 		if e := l.at(key, rv); e != nil && strings.HasPrefix(key, prefix) {
 			events = append(events, e)
