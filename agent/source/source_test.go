@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,6 +91,16 @@ func (o *observer) Connected(_ string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.connected = append(o.connected, err)
+}
+
+// reported is what was last said of the connection.
+func (o *observer) reported() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.connected) == 0 {
+		return errors.New("nothing was reported")
+	}
+	return o.connected[len(o.connected)-1]
 }
 
 func (o *observer) Gap(_ string, _ cursor.Position, oldest time.Time) {
@@ -232,7 +243,7 @@ func TestGap(t *testing.T) {
 				log.GoneInStream = inStream
 				fill(log, "a", "old")
 				began := time.Now()
-				time.Sleep(time.Minute)
+				after(time.Minute)
 				fill(log, "a", "new1", "new2")
 				log.Update("a", "new2", 1)
 				log.Compact()
@@ -260,22 +271,22 @@ func TestGapOfAQuietLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := sourcetest.New(100)
 		fill(log, "a", "one")
-		refused := false
+		var refused atomic.Bool
 		log.OnWatch = func(string, metav1.ListOptions) error {
-			if refused {
+			if refused.Load() {
 				return errors.New("not now")
 			}
 			return nil
 		}
 		r := read(t, log, source.Options{}, cursor.Position{RV: 101})
-		time.Sleep(10 * time.Hour) // by then the watch has timed out several times
-		refused = true
+		after(10 * time.Hour) // by then the watch has timed out several times
+		refused.Store(true)
 		log.Touch(1000)
 		log.Compact()
-		time.Sleep(time.Hour)
-		refused = false
+		after(time.Hour)
+		refused.Store(false)
 		fill(log, "a", "two")
-		time.Sleep(time.Minute)
+		after(time.Minute)
 		equal(t, "events", r.got(), []string{"two@1102"})
 		gap := r.last().Gap
 		if gap == nil || time.Since(gap.Current) < 20*time.Minute || time.Since(gap.Current) > 2*time.Hour {
@@ -283,6 +294,12 @@ func TestGapOfAQuietLog(t *testing.T) {
 		}
 		r.ended(t)
 	})
+}
+
+// after lets time pass, and what it brings come to rest.
+func after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 func names(n int) []string {
@@ -357,7 +374,7 @@ func TestExpiredToken(t *testing.T) {
 					return nil
 				}
 				r.start(t, log, source.Options{PageLimit: 10}, cursor.Position{})
-				time.Sleep(time.Minute)
+				after(time.Minute)
 				got := r.got()
 				for _, want := range []string{"e00000@201", "e00099@202", "e00050@151"} {
 					if !slices.Contains(got, want) {
@@ -404,7 +421,7 @@ func TestNonsenseToken(t *testing.T) {
 		fill(log, "a", "one", "two")
 		from := cursor.Position{RV: 101, Listing: &cursor.Listing{RV: 102, Continue: "?"}}
 		r := read(t, log, source.Options{}, from)
-		time.Sleep(time.Second)
+		after(time.Second)
 		equal(t, "events", r.got(), []string{"two@102"})
 		r.ended(t)
 	})
@@ -433,9 +450,9 @@ func TestLogWentBack(t *testing.T) {
 				synctest.Wait()
 				if tt.open {
 					wipe()
-					time.Sleep(31 * time.Second)
+					after(31 * time.Second)
 				}
-				time.Sleep(time.Second)
+				after(time.Second)
 				equal(t, "reported", r.back, []string{tt.back})
 				equal(t, "events", r.got(), []string{"one@51", "two@52"})
 				if first := r.all()[0]; !first.Reset || !first.Position.Fresh() {
@@ -458,7 +475,7 @@ func TestEmptyWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := sourcetest.New(100)
 		r := read(t, log, source.Options{}, cursor.Position{RV: 100})
-		time.Sleep(5 * time.Hour)
+		after(5 * time.Hour)
 		if _, watches, open := log.Requests(); watches < 7 || watches > 16 || open != 1 {
 			t.Errorf("%d watches in five hours, %d open", watches, open)
 		}
@@ -489,7 +506,7 @@ func TestFullConsumer(t *testing.T) {
 			t.Errorf("%d watches are open while the consumer is full", open)
 		}
 		fill(log, "a", "two", "three")
-		time.Sleep(time.Minute)
+		after(time.Minute)
 		equal(t, "while full", r.got(), []string{"one@101"})
 		close(r.room)
 		synctest.Wait()
@@ -512,7 +529,7 @@ func TestFullConsumerOfAList(t *testing.T) {
 			return nil
 		}
 		r.start(t, log, source.Options{PageLimit: 10}, cursor.Position{})
-		time.Sleep(time.Minute)
+		after(time.Minute)
 		if n := len(r.got()); n != 20 {
 			t.Errorf("%d events while full, want 20", n)
 		}
@@ -540,7 +557,7 @@ func TestPagesAreBoundedInBytes(t *testing.T) {
 			log.Create("b", name, "small")
 		}
 		r := read(t, log, source.Options{}, cursor.Position{})
-		time.Sleep(time.Minute)
+		after(time.Minute)
 		if n := len(r.got()); n != 2060 {
 			t.Fatalf("%d events, want 2060", n)
 		}
@@ -572,9 +589,9 @@ func TestErrors(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				log := sourcetest.New(100)
 				fill(log, "a", "one")
-				until, asked := time.Now().Add(time.Minute), 0
+				until, asked := time.Now().Add(time.Minute), atomic.Int32{}
 				fails := func(string, metav1.ListOptions) error {
-					asked++
+					asked.Add(1)
 					if time.Now().Before(until) {
 						return failure
 					}
@@ -582,17 +599,17 @@ func TestErrors(t *testing.T) {
 				}
 				log.OnList, log.OnWatch = fails, fails
 				r := read(t, log, source.Options{}, cursor.Position{})
-				time.Sleep(30 * time.Second)
-				if n := len(r.connected); n == 0 || !errors.Is(r.connected[n-1], failure) {
-					t.Errorf("reported %v", r.connected)
+				after(30 * time.Second)
+				if reported := r.reported(); !errors.Is(reported, failure) {
+					t.Errorf("reported %v", reported)
 				}
-				if asked < 5 || asked > 30 {
-					t.Errorf("asked %d times in 30 s", asked)
+				if n := asked.Load(); n < 5 || n > 30 {
+					t.Errorf("asked %d times in 30 s", n)
 				}
-				time.Sleep(40 * time.Second)
+				after(40 * time.Second)
 				equal(t, "events", r.got(), []string{"one@101"})
-				if n := len(r.connected); r.connected[n-1] != nil {
-					t.Errorf("still reported: %v", r.connected[n-1])
+				if reported := r.reported(); reported != nil {
+					t.Errorf("still reported: %v", reported)
 				}
 				r.ended(t)
 			})
@@ -604,23 +621,22 @@ func TestErrors(t *testing.T) {
 func TestChecksThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := sourcetest.New(100)
-		failing := 0
+		var failing atomic.Int32
 		log.OnList = func(string, metav1.ListOptions) error {
-			if failing > 0 {
-				failing--
+			if failing.Add(-1) >= 0 {
 				return errors.New("no answer")
 			}
 			return nil
 		}
 		r := read(t, log, source.Options{}, cursor.Position{RV: 100})
-		time.Sleep(time.Second)
-		failing = 1
-		time.Sleep(2 * time.Minute)
+		after(time.Second)
+		failing.Store(1)
+		after(2 * time.Minute)
 		if _, watches, _ := log.Requests(); watches != 1 {
 			t.Errorf("%d watches after one failure", watches)
 		}
-		failing = 2
-		time.Sleep(2 * time.Minute)
+		failing.Store(2)
+		after(2 * time.Minute)
 		if _, watches, open := log.Requests(); watches != 2 || open != 1 {
 			t.Errorf("%d watches, %d open after two failures", watches, open)
 		}
