@@ -40,6 +40,7 @@ func commands() []command {
 	return []command{
 		{"run", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--listen ADDR]", "follow, and lead when elected", runCommand},
 		{"check", "FILE", "print every problem of a kubernetes.yaml", checkCommand},
+		{"status", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--name NAME] [-o text|json]", "who leads, and how far each sink is", statusCommand},
 		{"version", "", "print the version", versionCommand},
 	}
 }

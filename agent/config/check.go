@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -15,6 +16,7 @@ import (
 // check finds fault with values, fills in what is missing, and says what may not have been meant. A value that could
 // not be decoded has kept its default, which is in order.
 func (p *parser) check() {
+	p.decoded = len(p.problems)
 	p.checkName()
 	p.checkTimes()
 	p.checkNamespaces()
@@ -23,6 +25,18 @@ func (p *parser) check() {
 	p.checkSinks()
 	p.checkSize()
 	p.checkMode()
+}
+
+// fault notes a problem with a value, unless the decoder has found fault with it already.
+func (p *parser) fault(at place, format string, args ...any) {
+	if !reported(p.problems[:p.decoded], at.path) {
+		p.problem(at, format, args...)
+	}
+}
+
+// reported says whether one of the problems is with the key.
+func reported(problems Problems, path string) bool {
+	return slices.ContainsFunc(problems, func(problem Problem) bool { return problem.Key == path })
 }
 
 // where tells where a key of the top level stands; the whole file, where it is a default.
@@ -36,7 +50,7 @@ func (p *parser) where(key string) place {
 func (p *parser) checkName() {
 	name := p.config.Name
 	if len(validation.IsDNS1123Subdomain(name)) > 0 || len(validation.IsDNS1123Subdomain(p.config.CursorsName())) > 0 {
-		p.problem(p.where("name"), "is %s; write the name of an object: "+
+		p.fault(p.where("name"), "is %s; write the name of an object: "+
 			"lower-case letters, digits, - and ., at most %d in all, a letter or digit at both ends",
 			quote(place{}, name), validation.DNS1123SubdomainMaxLength-len(p.config.CursorsName())+len(name))
 	}
@@ -56,7 +70,7 @@ func (p *parser) checkTimes() {
 	p.within("checkpoint_interval", p.config.CheckpointInterval, tenth, maxTime)
 	p.within("drain_timeout", p.config.DrainTimeout, 0, maxTime)
 	if lease%time.Second != 0 {
-		p.problem(p.where("leader_lease_duration"), "is %v; write whole seconds, the lock can't hold less", lease)
+		p.fault(p.where("leader_lease_duration"), "is %v; write whole seconds, the lock can't hold less", lease)
 	}
 	if lease <= riskyLease && p.config.LeaderCandidate {
 		p.warn("leader_lease_duration is %v: a leader that vanishes without a trace is replaced sooner, "+
@@ -67,7 +81,7 @@ func (p *parser) checkTimes() {
 
 func (p *parser) within(key string, value, least, most time.Duration) {
 	if value < least || value > most {
-		p.problem(p.where(key), "is %v; write %v to %v seconds", value, least.Seconds(), most.Seconds())
+		p.fault(p.where(key), "is %v; write %v to %v seconds", value, least.Seconds(), most.Seconds())
 	}
 }
 
@@ -81,16 +95,16 @@ func (p *parser) checkNamespaces() {
 		}
 		switch {
 		case len(validation.IsDNS1123Label(namespace)) > 0:
-			p.problem(where, "is %s, which can't be the name of a namespace; for a pattern write namespace_name_regexp",
+			p.fault(where, "is %s, which can't be the name of a namespace; for a pattern write namespace_name_regexp",
 				quote(where, namespace))
 		case first[namespace] > 0:
-			p.problem(where, "is %s, which is in the list already, in line %d; remove one", quote(where, namespace), first[namespace])
+			p.fault(where, "is %s, which is in the list already, in line %d; remove one", quote(where, namespace), first[namespace])
 		default:
 			first[namespace] = where.line
 		}
 	}
 	if p.config.Agent5 && len(p.config.Namespaces) == 0 && p.config.NamespaceNameRegexp == "" {
-		p.problem(at, "is an empty list, which meant no events at all in the Agent 5; "+
+		p.fault(at, "is an empty list, which meant no events at all in the Agent 5; "+
 			"name namespaces, or write namespace_name_regexp: \".*\" for all")
 	}
 }
@@ -102,7 +116,7 @@ func (p *parser) checkRegexp() {
 		return
 	}
 	if _, err := regexp.Compile(text); err != nil {
-		p.problem(p.where("namespace_name_regexp"), "is %s: %s; write RE2 syntax, which has no lookaround and no backreferences",
+		p.fault(p.where("namespace_name_regexp"), "is %s: %s; write RE2 syntax, which has no lookaround and no backreferences",
 			quote(place{}, text), strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		return
 	}
@@ -114,14 +128,14 @@ const maxIdentifier = 253
 
 func (p *parser) checkCluster() {
 	if id := p.config.ClusterID; len(id) > maxIdentifier || strings.ContainsFunc(id, notInID) {
-		p.problem(p.where("cluster_id"), "is %s; write at most %d characters without / and blanks", quote(place{}, id), maxIdentifier)
+		p.fault(p.where("cluster_id"), "is %s; write at most %d characters without / and blanks", quote(place{}, id), maxIdentifier)
 	}
 	p.checkText(p.where("cluster_name"), p.config.ClusterName)
 	at := p.where("tags")
 	for i, tag := range p.config.Tags {
 		where := p.places[fmt.Sprintf("%s[%d]", at.path, i)]
 		if strings.TrimSpace(tag) == "" {
-			p.problem(where, "is empty; write a tag or remove it")
+			p.fault(where, "is empty; write a tag or remove it")
 		}
 		p.checkText(where, tag)
 	}
@@ -132,7 +146,7 @@ func notInID(r rune) bool { return r == '/' || unicode.IsSpace(r) || !unicode.Is
 
 func (p *parser) checkText(at place, text string) {
 	if len(text) > maxIdentifier || strings.ContainsFunc(text, unicode.IsControl) {
-		p.problem(at, "is %s; write at most %d characters, in one line", quote(at, text), maxIdentifier)
+		p.fault(at, "is %s; write at most %d characters, in one line", quote(at, text), maxIdentifier)
 	}
 }
 
@@ -148,12 +162,12 @@ func (p *parser) checkSinks() {
 		where := p.at(at, "name")
 		switch {
 		case s.Name == "":
-			p.missing(at, "name", "write a name for its cursor, such as archive")
+			p.fault(where, "is missing; write a name for its cursor, such as archive")
 		case len(validation.IsDNS1123Label(s.Name)) > 0:
-			p.problem(where, "is %s; write lower-case letters, digits and -, at most %d, a letter or digit at both ends",
+			p.fault(where, "is %s; write lower-case letters, digits and -, at most %d, a letter or digit at both ends",
 				quote(where, s.Name), validation.DNS1123LabelMaxLength)
 		case first[s.Name] > 0:
-			p.problem(where, "is %s, the name of the sink in line %d; write another, each sink has a cursor under its own",
+			p.fault(where, "is %s, the name of the sink in line %d; write another, each sink has a cursor under its own",
 				quote(where, s.Name), first[s.Name])
 		default:
 			first[s.Name] = where.line
@@ -164,7 +178,7 @@ func (p *parser) checkSinks() {
 // checkSize refuses what one ConfigMap could not hold once every cursor is in the midst of a list.
 func (p *parser) checkSize() {
 	if streams := len(p.config.Streams()); !cursor.Fits(len(p.config.Sinks), streams) {
-		p.problem(p.where("namespaces"), "are %d for %d sinks, whose cursors don't fit into one ConfigMap (1 MiB); "+
+		p.fault(p.where("namespaces"), "are %d for %d sinks, whose cursors don't fit into one ConfigMap (1 MiB); "+
 			"write namespace_name_regexp, which takes one cursor a sink", streams, len(p.config.Sinks))
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"reflect"
@@ -17,10 +18,14 @@ const maxNodes = 100_000
 // maxMerges bounds how deep merge keys (<<) are nested. A mapping can even merge itself.
 const maxMerges = 20
 
+// maxProblems bounds how many problems are told. Nobody reads more of a file that isn't one of ours.
+const maxProblems = 100
+
 // decoder puts nodes into values, and collects what is wrong with them instead of ending at the first problem.
 type decoder struct {
 	file     string
 	problems Problems
+	untold   int // how many more problems there were
 	nodes    int
 	places   map[string]place // of every key that was decoded, by its path
 }
@@ -45,11 +50,13 @@ func (at place) item(i, line int) place {
 
 // problem notes that something is wrong at a place. The text goes on after the key: "is ...; write ...".
 func (d *decoder) problem(at place, format string, args ...any) {
-	file := at.file
-	if file == "" {
-		file = d.file
+	if len(d.problems) == maxProblems {
+		d.untold++
+		return
 	}
-	d.problems = append(d.problems, Problem{File: file, Line: at.line, Key: at.path, Text: fmt.Sprintf(format, args...)})
+	d.problems = append(d.problems, Problem{
+		File: cmp.Or(at.file, d.file), Line: at.line, Key: at.path, Text: fmt.Sprintf(format, args...),
+	})
 }
 
 // spend counts a node, and says whether there may be another one.
@@ -59,6 +66,16 @@ func (d *decoder) spend(at place) bool {
 		d.problem(at, "has, with its aliases, more than %d values; use fewer aliases", maxNodes)
 	}
 	return d.nodes < maxNodes
+}
+
+// told are all problems in the order of the lines, nil for none.
+func (d *decoder) told() Problems {
+	d.problems.sort()
+	if d.untold > 0 {
+		last := d.problems[len(d.problems)-1]
+		d.problems = append(d.problems, Problem{File: d.file, Line: last.Line, Text: fmt.Sprintf("and %d more problems", d.untold)})
+	}
+	return d.problems
 }
 
 // entry is one key of a mapping.

@@ -62,9 +62,8 @@ func parse(file string, data []byte, env func(string) (string, bool), types map[
 	p.document(root)
 	p.environment(env)
 	p.check()
-	if len(p.problems) > 0 {
-		p.problems.sort()
-		return nil, p.problems
+	if problems := p.told(); len(problems) > 0 {
+		return nil, problems
 	}
 	return p.config, nil
 }

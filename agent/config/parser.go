@@ -18,6 +18,7 @@ type parser struct {
 	config *Config
 	types  map[string]func() sink.Options
 
+	decoded    int              // how many problems the decoder has found
 	keys       map[string]place // where each key of the top level was set
 	sinkPlaces []place          // where each of config.Sinks stands
 	namespace  string           // the Agent 5's namespace
@@ -105,21 +106,23 @@ func (p *parser) sink(entries []entry, at place) {
 
 // options decodes what belongs to the type of the sink, and has it checked.
 func (p *parser) options(s *Sink, entries []entry, at place) {
-	names := p.typeNames()
-	if s.Type == "" {
-		p.missing(at, "type", "write "+or(names))
-		return
-	}
+	names := slices.Sorted(maps.Keys(p.types))
 	empty, ok := p.types[s.Type]
-	if !ok {
-		p.problem(p.at(at, "type"), "is %s, which is no type of sink; %s", quote(at, s.Type), suggest(s.Type, names))
+	switch where := p.at(at, "type"); {
+	case reported(p.problems, where.path):
+		return
+	case s.Type == "":
+		p.problem(where, "is missing; write %s", or(names))
+		return
+	case !ok:
+		p.problem(where, "is %s, which is no type of sink; %s", quote(where, s.Type), suggest(s.Type, names))
 		return
 	}
 	s.Options = empty()
-	before := len(p.problems)
 	p.fieldsOfType(entries, s, at)
+	decoded := p.problems
 	for _, problem := range s.Options.Check() {
-		if where := p.at(at, problem.Key); !p.reported(before, where.path) {
+		if where := p.at(at, problem.Key); !reported(decoded, where.path) {
 			p.problem(where, "%s", problem.Text)
 		}
 	}
@@ -140,16 +143,6 @@ func (p *parser) fieldsOfType(entries []entry, s *Sink, at place) {
 	}
 }
 
-// reported says whether the decoder has found fault with a key already: what its default lacks is no news then.
-func (p *parser) reported(since int, path string) bool {
-	for _, problem := range p.problems[since:] {
-		if problem.Key == path {
-			return true
-		}
-	}
-	return false
-}
-
 // filter compiles the sink's expression.
 func (p *parser) filter(s *Sink, at place) {
 	if s.Filter == "" {
@@ -161,13 +154,6 @@ func (p *parser) filter(s *Sink, at place) {
 		return
 	}
 	s.Match = match
-}
-
-func (p *parser) missing(at place, key, remedy string) {
-	where := p.at(at, key)
-	if !p.reported(0, at.path+"."+key) {
-		p.problem(place{path: at.path + "." + key, line: where.line}, "is missing; %s", remedy)
-	}
 }
 
 // at is where a key below another place stands. One that stands nowhere is where the nearest one above it does.
@@ -185,5 +171,3 @@ func (p *parser) at(above place, key string) place {
 
 // parent is the path without its last key or index.
 func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
-
-func (p *parser) typeNames() []string { return slices.Sorted(maps.Keys(p.types)) }

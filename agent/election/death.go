@@ -71,7 +71,7 @@ func (v *vigil) run(ctx context.Context) {
 			e.podsForbidden(err)
 			return
 		}
-		if e.clock.Mono()-began > longWatch {
+		if tooOld(err) || e.clock.Mono()-began > longWatch {
 			retry.reset()
 		}
 		e.pause(ctx, retry.next())
