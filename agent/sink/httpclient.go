@@ -85,13 +85,7 @@ func proxyFrom(configured string) (func(*http.Request) (*url.URL, error), error)
 		}
 		return http.ProxyURL(u), nil
 	}
-	return func(r *http.Request) (*url.URL, error) {
-		u, err := http.ProxyFromEnvironment(r)
-		if err != nil { // whose text would be the URL, with its password
-			return nil, errors.New("HTTPS_PROXY or HTTP_PROXY of the environment is not a URL")
-		}
-		return u, nil
-	}, nil
+	return http.ProxyFromEnvironment, nil
 }
 
 // call is one request, and what its errors say of it.

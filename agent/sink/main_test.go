@@ -15,6 +15,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BATON_TEST_BROKEN_STDOUT") != "" {
 		writeToBrokenStdout()
 	}
+	if os.Getenv("BATON_TEST_PROXY") != "" {
+		sayProxy()
+	}
 	goleak.VerifyTestMain(m)
 }
 

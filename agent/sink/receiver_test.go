@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -49,7 +50,7 @@ func newReceiver(t *testing.T, configure func(*receiver)) *receiver {
 			r.mu.Unlock()
 		}
 	}
-	r.Config.ErrorLog = nil
+	r.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if configure != nil {
 		configure(r)
 	}

@@ -417,8 +417,7 @@ func TestWebhookIdleConnectionClosed(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer listener.Close()
+	t.Cleanup(func() { listener.Close(); wg.Wait() })
 	wg.Go(func() {
 		for {
 			conn, err := listener.Accept()
