@@ -1,0 +1,103 @@
+package matrix
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventbaton/baton/e2e/controlplane"
+	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/receiver"
+)
+
+const (
+	lease = 5 * time.Second
+	rate  = 20 // versions a second
+	// updates is the share of them that update an event.
+	updates = 0.2
+)
+
+// cell is one fault. It is run with each kind of lock: a fleet, a generator and a receiver of its own in a namespace
+// of its own.
+type cell struct {
+	name string // what the table calls it, and -run
+	// fault does harm and, where it lasts, heals it. Events flow meanwhile, before and after.
+	fault func(r *run)
+	// bound is what a blackout may be at most, lease + 1 s if zero.
+	bound time.Duration
+
+	// alone has nothing run beside it.
+	alone bool
+	// plane gives the cell an API server of its own, for both locks. Its agents gather from the whole cluster, those
+	// of other cells from their own namespace.
+	plane *controlplane.Options
+	// size is the number of agents, 3 if zero.
+	size int
+	// rate is the number of versions a second, the usual one if zero.
+	rate float64
+	// config changes all agents' configuration, each that of one.
+	config func(c *fleet.Config)
+	each   func(i int, c *fleet.Config)
+	// before is done before the agents start. Events flow already.
+	before func(r *run)
+	// after is judged at the end, with what else the cell expects.
+	after func(r *run)
+
+	latestOnly bool // an older version of an event may be lost
+	resends    bool // the receiver makes a leader deliver twice
+	noRepeats  bool // nothing may be delivered twice
+	goesBack   bool // the log goes back, and so may the cursors
+	excused    func(event string) bool
+}
+
+// cells are all cells, in the order of the table.
+func cells() []cell {
+	return slices.Concat(processCells(), networkCells(), lockCells(), cursorCells(), sinkCells())
+}
+
+// TestMatrix runs the cells that need to be alone one after the other, and then the others side by side.
+func TestMatrix(t *testing.T) {
+	for _, c := range cells() {
+		t.Run(slug(c.name), func(t *testing.T) {
+			planes := &planes{options: c.plane}
+			if !c.alone {
+				t.Parallel()
+			}
+			t.Cleanup(func() { planes.stop(t) })
+			together := newMeeting(2)
+			for _, lock := range []string{"lease", "configmap"} {
+				t.Run(lock, func(t *testing.T) {
+					if !c.alone {
+						t.Parallel()
+					}
+					newRun(t, c, lock, planes, together).execute()
+				})
+			}
+		})
+	}
+}
+
+// slug is a name for -run.
+func slug(name string) string {
+	return strings.Trim(strings.Map(func(c rune) rune {
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			return c
+		case c >= 'A' && c <= 'Z':
+			return c + 'a' - 'A'
+		}
+		return '-'
+	}, name), "-")
+}
+
+// answers is a fault of the receiver that lasts for d and is then healed.
+func answers(m receiver.Mode, d time.Duration) func(*run) {
+	return func(r *run) {
+		r.inject()
+		r.sink.Set(m)
+		r.pass(d)
+		r.sink.Set(receiver.Mode{})
+		r.heal()
+	}
+}
