@@ -91,7 +91,7 @@ func identity(pod string) Identity {
 func (f *fleet) add(name string, change ...func(*Options)) *member {
 	m := &member{f: f, link: memapi.NewLink(name), id: identity(name), done: make(chan struct{})}
 	o := Options{
-		Lock: f.lock(m.link, f.configMap), Lease: testLease, Identity: m.id,
+		Lock: f.lock(m.link, f.configMap), Other: f.lock(m.link, !f.configMap), Lease: testLease, Identity: m.id,
 		Pods: f.server.Pods.Client(m.link), Lead: m.lead,
 		Log: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Observe: func(e Event) {

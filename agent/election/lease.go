@@ -3,6 +3,7 @@ package election
 import (
 	"context"
 	"math"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -55,11 +56,16 @@ func readLease(lease *coordinationv1.Lease) (Record, string, error) {
 func writeLease(old *coordinationv1.Lease, r Record) *coordinationv1.Lease {
 	lease := old.DeepCopy()
 	duration, transitions := int32(seconds(r.Duration)), int32(min(r.Transitions, math.MaxInt32))
-	acquired, renewed := metav1.NewMicroTime(r.Acquired), metav1.NewMicroTime(r.Renewed)
+	acquired, renewed := microTime(r.Acquired), microTime(r.Renewed)
 	lease.Spec.HolderIdentity = &r.Holder
 	lease.Spec.LeaseDurationSeconds = &duration
 	lease.Spec.LeaseTransitions = &transitions
 	lease.Spec.AcquireTime = &acquired
 	lease.Spec.RenewTime = &renewed
 	return lease
+}
+
+// microTime is as exact as the wire is.
+func microTime(t time.Time) metav1.MicroTime {
+	return metav1.NewMicroTime(t.Truncate(time.Microsecond))
 }
