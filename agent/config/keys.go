@@ -66,7 +66,11 @@ func nearest(word string, known []string) string {
 	word = letters(word)
 	best, least := "", 3
 	for _, k := range known {
-		if d := distance(word, letters(k)); d < least && d < (len(k)+1)/2 {
+		candidate := letters(k)
+		if longer := len(candidate) - len(word); longer >= least || -longer >= least {
+			continue
+		}
+		if d := distance(word, candidate); d < least && d < (len(k)+1)/2 {
 			best, least = k, d
 		}
 	}
@@ -77,8 +81,10 @@ func letters(s string) string {
 	if len(s) > 100 {
 		return ""
 	}
-	return strings.NewReplacer("_", "", "-", "", ".", "").Replace(strings.ToLower(s))
+	return separators.Replace(strings.ToLower(s))
 }
+
+var separators = strings.NewReplacer("_", "", "-", "", ".", "")
 
 // distance is how many letters have to be added, removed, changed or swapped with their neighbour.
 func distance(a, b string) int {
