@@ -9,6 +9,26 @@ import (
 	"github.com/eventbaton/baton/agent/serve"
 )
 
+// electionKinds are what is counted of the election, and what it means.
+var electionKinds = []struct {
+	kind    election.Kind
+	meaning string
+}{
+	{election.Acquired, "this agent began a term"},
+	{election.TakeoverReleased, "it took a lock that had no holder"},
+	{election.TakeoverDead, "it took a lock whose holder was proved dead"},
+	{election.TakeoverExpired, "it took a lock that had not been renewed for a lease"},
+	{election.TakeoverMissing, "it made the lock, which did not exist"},
+	{election.Reclaimed, "it took a lock that was its own, from a term that had ended"},
+	{election.Released, "it gave the lock back"},
+	{election.Deposed, "its term ended because another holds the lock"},
+	{election.Expired, "its term ended because it could not renew in time"},
+	{election.Restored, "it wrote a lock again that was deleted or damaged while it led"},
+	{election.Conflict, "a write of the lock was refused because another's was first"},
+	{election.Unknown, "the outcome of a write was not known and was read back"},
+	{election.BothHeld, "the Lease and the ConfigMap were held at once"},
+}
+
 // counters count what happens, for as long as the process lives.
 type counters struct {
 	mu       sync.Mutex
@@ -19,7 +39,11 @@ type counters struct {
 }
 
 func newCounters() counters {
-	return counters{elected: map[election.Kind]uint64{}, reading: map[string]error{}}
+	c := counters{elected: map[election.Kind]uint64{}, reading: map[string]error{}}
+	for _, k := range electionKinds {
+		c.elected[k.kind] = 0 // a counter that is there from the start can be alerted on
+	}
+	return c
 }
 
 func (c *counters) election(e election.Event) {

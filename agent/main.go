@@ -34,14 +34,15 @@ type world struct {
 type command struct {
 	name, usage, summary string
 	run                  func(ctx context.Context, w world, args []string) error
+	flags                func() *flag.FlagSet // for the documentation, nil where there are none
 }
 
 func commands() []command {
 	return []command{
-		{"run", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--listen ADDR]", "follow, and lead when elected", runCommand},
-		{"check", "FILE", "print every problem of a kubernetes.yaml", checkCommand},
-		{"status", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--name NAME] [-o text|json]", "who leads, and how far each sink is", statusCommand},
-		{"version", "", "print the version", versionCommand},
+		{"run", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--listen ADDR]", "follow, and lead when elected", runCommand, new(runFlags).set},
+		{"check", "FILE", "print every problem of a kubernetes.yaml", checkCommand, nil},
+		{"status", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--name NAME] [-o text|json]", "who leads, and how far each sink is", statusCommand, new(statusFlags).set},
+		{"version", "", "print the version", versionCommand, nil},
 	}
 }
 
