@@ -40,7 +40,7 @@ func (p *parser) agent5(entries []entry) {
 		p.config.Namespaces = append(p.config.Namespaces, p.namespace)
 	}
 	if len(ignored) > 0 {
-		p.warn("%s: these keys of the Agent 5 are not about events and do nothing here: %s", p.file, strings.Join(ignored, ", "))
+		p.warn("these keys of the Agent 5 are not about events and do nothing here: %s", strings.Join(ignored, ", "))
 	}
 }
 
@@ -103,7 +103,7 @@ func (p *parser) outdated(n *yaml.Node, at place) {
 	p.value(n, reflect.ValueOf(&p.namespace).Elem(), at)
 	if p.namespace != "" && p.namespace != "default" {
 		p.keys["namespace"] = at
-		p.warn("%s:%d: %s is outdated; write namespaces, a list", p.file, at.line, at.path)
+		p.warn("line %d: %s is outdated; write namespaces, a list", at.line, at.path)
 	}
 }
 

@@ -55,7 +55,7 @@ func TestAgent5(t *testing.T) {
 	}
 }
 
-// No key of the Agent 5 is taken for a misspelt one of ours.
+// No key of the Agent 5 is taken for one of ours with a typo.
 func TestAgent5Keys(t *testing.T) {
 	for key := range strings.FieldsSeq(`host port method kubelet_port api_server_url bearer_token_path apiserver_client_crt apiserver_client_key
 		kubelet_client_crt kubelet_client_key apiserver_ca_cert kubelet_cert kubelet_tls_verify collect_service_tags service_tag_update_freq
@@ -79,7 +79,7 @@ func TestAgent5Empty(t *testing.T) {
 
 func TestAgent5Outdated(t *testing.T) {
 	c := mustParse(t, "instances:\n- collect_events: true\n  namespace: shop")
-	if len(c.Warnings) != 1 || c.Warnings[0] != "k.yaml:3: instances[0].namespace is outdated; write namespaces, a list" {
+	if len(c.Warnings) != 1 || c.Warnings[0] != "line 3: instances[0].namespace is outdated; write namespaces, a list" {
 		t.Errorf("warnings %q", c.Warnings)
 	}
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/eventbaton/baton/agent/cursor"
 	"github.com/eventbaton/baton/agent/filter"
-	"github.com/eventbaton/baton/agent/record"
 	"github.com/eventbaton/baton/agent/sink"
 )
 
@@ -55,17 +54,9 @@ type Sink struct {
 
 	// Options are what the type can be told, checked.
 	Options sink.Options `yaml:"-"`
-	// Match is Filter, compiled; nil where there is none.
+	// Match is Filter, compiled; nil where there is none. Where it fails, it says true with the error: the record is
+	// to be sent, and someone has to be told, once.
 	Match *filter.Filter `yaml:"-"`
-}
-
-// Wants says whether the sink gets the record. Where its filter fails, it does, and the error says why: nothing is
-// lost by it, and someone has to be told, once.
-func (s *Sink) Wants(r *record.Record) (bool, error) {
-	if s.Match == nil {
-		return true, nil
-	}
-	return s.Match.Match(r)
 }
 
 // The values of Lock, Start and LogFormat.

@@ -86,7 +86,7 @@ func letters(s string) string {
 
 var separators = strings.NewReplacer("_", "", "-", "", ".", "")
 
-// distance is how many letters have to be added, removed, changed or swapped with their neighbour.
+// distance is how many letters have to be added, removed, changed or swapped with the next one.
 func distance(a, b string) int {
 	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {

@@ -128,7 +128,7 @@ func (p *parser) options(s *Sink, entries []entry, at place) {
 	}
 }
 
-// fieldsOfType decodes the options; a key that the type doesn't know may be a misspelt one of those that all have.
+// fieldsOfType decodes the options; a key that the type doesn't know may be meant as one of those that all have.
 func (p *parser) fieldsOfType(entries []entry, s *Sink, at place) {
 	v := reflect.ValueOf(s.Options).Elem()
 	known := fieldsOf(v)

@@ -73,10 +73,10 @@ func structNode(v reflect.Value, show func(key, value string) string) *yaml.Node
 
 // valueNode is a value, nil where there is nothing to write.
 func valueNode(key string, v reflect.Value, show func(key, value string) string) *yaml.Node {
-	if value, ok := v.Interface().(time.Duration); ok {
+	if value, ok := reflect.TypeAssert[time.Duration](v); ok {
 		return &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatFloat(value.Seconds(), 'f', -1, 64)}
 	}
-	if out, ok := marshalled(v); ok {
+	if out, ok := textOf(v); ok {
 		return word(show(key, out))
 	}
 	switch v.Kind() {
@@ -102,8 +102,8 @@ func valueNode(key string, v reflect.Value, show func(key, value string) string)
 	}
 }
 
-// marshalled is the text of a type that is decoded from text.
-func marshalled(v reflect.Value) (string, bool) {
+// textOf is the text of a type that is decoded from text.
+func textOf(v reflect.Value) (string, bool) {
 	value := v.Interface()
 	if _, ok := value.(encoding.TextMarshaler); !ok && v.CanAddr() {
 		value = v.Addr().Interface()

@@ -15,7 +15,7 @@ func TestProblems(t *testing.T) {
 		yaml string
 		want []string
 	}{
-		"unknown key":         {"leader_candiate: true", []string{"1: leader_candiate: is not a key here; did you mean leader_candidate?"}},
+		"unknown key":         {"leader_candidat: true", []string{"1: leader_candidat: is not a key here; did you mean leader_candidate?"}},
 		"camel case":          {"leaderCandidate: true", []string{"1: leaderCandidate: is not a key here; did you mean leader_candidate?"}},
 		"dashes":              {"log-level: info", []string{"1: log-level: is not a key here; did you mean log_level?"}},
 		"swapped letters":     {"tgas: []", []string{"1: tgas: is not a key here; did you mean tags?"}},
@@ -98,7 +98,7 @@ func TestProblems(t *testing.T) {
 		"instance text":     {"instances: [x]", []string{"1: instances[0]: is text; write keys"}},
 		"two instances":     {"instances:\n- {}\n- {}\n- {}", []string{"3: instances[1]: is a second instance", "4: instances[2]: is a second"}},
 		"init_config list":  {"init_config: []\ninstances:", []string{"1: init_config: is a list; write keys"}},
-		"instance misspelt": {"instances:\n- leader_candidat: true", []string{"2: instances[0].leader_candidat: is not a key here; did you mean leader_candidate?"}},
+		"instance typo":     {"instances:\n- leader_candidat: true", []string{"2: instances[0].leader_candidat: is not a key here; did you mean leader_candidate?"}},
 		"instance value":    {"instances:\n- leader_lease_duration: 2", []string{"2: instances[0].leader_lease_duration: is 2s"}},
 		"instance twice":    {"name: a\ninstances:\n- name: b", []string{"1: name: stands twice, first in line 3"}},
 		"instance nothing":  {"instances:\n- namespaces: []", []string{"2: instances[0].namespaces: is an empty list, which meant no events at all in the Agent 5; name"}},

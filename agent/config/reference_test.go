@@ -62,7 +62,7 @@ func TestExamplesParse(t *testing.T) {
 			t.Errorf("%s: %v", name, c)
 		}
 	}
-	for _, expr := range strings.Split(strings.TrimSpace(filterExamples), "\n") {
+	for expr := range strings.SplitSeq(strings.TrimSpace(filterExamples), "\n") {
 		if _, err := filter.Compile(expr); err != nil {
 			t.Errorf("%s: %v", expr, err)
 		}
