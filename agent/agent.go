@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -40,7 +42,8 @@ type agent struct {
 
 	term     *term.Runner
 	elector  *election.Elector // nil but for a candidate
-	counters counters
+	counters *counters
+	lost     lostTerm
 }
 
 func newAgent(cfg *config.Config, flags runFlags, w world, sinks []*relay.Sink, log *slog.Logger) (*agent, error) {
@@ -121,7 +124,7 @@ func (a *agent) newTerm() *term.Runner {
 		Identity: a.identity.String(), ClusterID: a.clusterID, ClusterName: cfg.ClusterName, Tags: cfg.Tags,
 		Events: a.client.EventReader(), Streams: cfg.Streams(), Wants: cfg.Wants, Sinks: a.sinks,
 		StartNow: cfg.Start == config.StartNow, CheckpointInterval: cfg.CheckpointInterval, DrainTimeout: cfg.DrainTimeout,
-		Announce: a.announce, Observer: &a.counters, Log: a.log,
+		Announce: a.announce, Observer: a.counters, Log: a.log,
 	})
 }
 
@@ -164,6 +167,7 @@ func (a *agent) solo(ctx context.Context) error {
 // lead leads one term.
 func (a *agent) lead(ctx context.Context, t *election.Term) error {
 	defer a.counters.forget()
+	defer a.lost.watch(ctx)()
 	return a.term.Lead(ctx, t)
 }
 
@@ -205,6 +209,38 @@ func (a *agent) Ready() error {
 	return nil
 }
 
-// Healthy implements serve.Agent. Everything that can fail is tried again for as long as it takes, so what a restart
-// could help is only a process that no longer answers, and that one does not get here.
-func (a *agent) Healthy() error { return nil }
+// Healthy implements serve.Agent. Whatever fails is tried again for as long as it takes; only a term that was lost and
+// does not end keeps the agent from ever taking part again, and that a restart mends.
+func (a *agent) Healthy() error {
+	if d := a.lost.since(); d > longestEnd {
+		return fmt.Errorf("a term that was lost %s ago has not ended", d.Round(time.Second))
+	}
+	return nil
+}
+
+// longestEnd is the time in which everything that a term started ends when it is lost: it stops at once, but for the
+// last requests.
+const longestEnd = time.Minute
+
+// lostTerm knows since when a term is lost that has not ended.
+type lostTerm struct{ at atomic.Pointer[time.Time] }
+
+// watch notes when ctx ends, until the returned function is called.
+func (l *lostTerm) watch(ctx context.Context) (ended func()) {
+	stop := context.AfterFunc(ctx, func() {
+		now := time.Now()
+		l.at.Store(&now)
+	})
+	return func() {
+		stop()
+		l.at.Store(nil)
+	}
+}
+
+func (l *lostTerm) since() time.Duration {
+	at := l.at.Load()
+	if at == nil {
+		return 0
+	}
+	return time.Since(*at)
+}

@@ -38,8 +38,8 @@ type counters struct {
 	reading  map[string]error // by namespace, why its watch is not open; nil where it is
 }
 
-func newCounters() counters {
-	c := counters{elected: map[election.Kind]uint64{}, reading: map[string]error{}}
+func newCounters() *counters {
+	c := &counters{elected: map[election.Kind]uint64{}, reading: map[string]error{}}
 	for _, k := range electionKinds {
 		c.elected[k.kind] = 0 // a counter that is there from the start can be alerted on
 	}

@@ -152,7 +152,9 @@ func TestIdle(t *testing.T) {
 	stderr, done := newLines(), make(chan int, 1)
 	var stdout bytes.Buffer
 	w := world{stdout: &stdout, stderr: stderr, env: func(string) (string, bool) { return "", false }}
-	go func() { done <- dispatch(ctx, w, []string{"run", "--config", write(t, "{}"), "--listen", "127.0.0.1:0"}) }()
+	go func() {
+		done <- dispatch(ctx, w, []string{"run", "--config", write(t, "{}"), "--listen", "127.0.0.1:0"})
+	}()
 	address := "http://" + stderr.await(t, `"listen":"`, `"`)
 
 	for path, want := range map[string]string{
