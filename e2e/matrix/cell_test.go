@@ -53,7 +53,7 @@ type cell struct {
 
 // cells are all cells, in the order of the table.
 func cells() []cell {
-	return slices.Concat(processCells(), networkCells(), lockCells(), cursorCells(), sinkCells())
+	return slices.Concat(processCells(), networkCells(), lockCells(), cursorCells(), sinkCells(), backlogCells(), apiserverCells())
 }
 
 // TestMatrix runs the cells that need to be alone one after the other, and then the others side by side.
