@@ -170,14 +170,14 @@ func (e *Elector) candidacy(ctx, watching context.Context) *Term {
 			continue
 		}
 		t, err := e.take(ctx, v)
-		switch {
-		case t != nil:
+		if t != nil {
 			return t
-		case err != nil:
-			e.pause(ctx, retry.next())
-		default:
-			retry.reset()
 		}
+		if err == nil && !e.verdict().free {
+			retry.reset()
+			continue
+		}
+		e.rest(ctx, retry.next())
 	}
 	return nil
 }
@@ -337,6 +337,15 @@ func (e *Elector) sleep(ctx context.Context, d time.Duration) {
 	case <-e.wake:
 	case <-ctx.Done():
 	}
+}
+
+// rest returns after d, or when something new is seen: then what failed before may work again.
+func (e *Elector) rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-e.wake: // what was seen up to now was not enough
+	default:
+	}
+	e.sleep(ctx, d)
 }
 
 // pause returns after d or when ctx ends.

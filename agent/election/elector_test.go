@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/eventbaton/baton/agent/election/memapi"
 )
@@ -301,7 +304,7 @@ func TestWriteThatHappensAfterAll(t *testing.T) {
 		a.link.Faults(func(c memapi.Call) memapi.Fault {
 			if c.Write() && first {
 				first = false
-				return memapi.Fault{Before: time.Hour, Orphan: true}
+				return memapi.Fault{Before: 8 * time.Second, Orphan: true}
 			}
 			return memapi.Fault{}
 		})
@@ -328,6 +331,29 @@ func TestForbiddenWriteIsAProblemAndIsOver(t *testing.T) {
 		a.link.Faults(nil)
 		pass(testLease)
 		a.mustLead("it may write")
+		if p := a.elector.Status().Problem; p != "" {
+			t.Errorf("problem %q", p)
+		}
+	})
+}
+
+// It is said once, however often it is tried, and is no follower's problem once somebody else leads.
+func TestForbiddenUpdateIsSaidOnce(t *testing.T) {
+	kinds(t, func(t *testing.T, f *fleet) {
+		f.hold(Record{Holder: "somebody", Duration: 10 * time.Second})
+		a := f.add("a")
+		a.link.Faults(refuse(f.kind(), "update"))
+		a.start()
+		pass(5 * time.Minute)
+		if n := strings.Count(a.log.String(), "cannot update"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+		if p := a.elector.Status().Problem; !strings.Contains(p, "cannot update") {
+			t.Errorf("problem %q", p)
+		}
+		b := f.start("b")
+		pass(testLease)
+		b.mustLead("it may write")
 		if p := a.elector.Status().Problem; p != "" {
 			t.Errorf("problem %q", p)
 		}
@@ -395,11 +421,12 @@ func TestATakeoverOfManyIsAHandfulOfWrites(t *testing.T) {
 // The work can't be done here: the lock is given back, the others may, and it says why until it works.
 func TestWhoCannotLeadSitsOut(t *testing.T) {
 	kinds(t, func(t *testing.T, f *fleet) {
-		broken, calls := true, 0
+		var fixed atomic.Bool
+		var calls atomic.Int32
 		a := f.add("a")
 		a.elector.o.Lead = func(ctx context.Context, term *Term) error {
-			calls++
-			if broken {
+			calls.Add(1)
+			if !fixed.Load() {
 				return errors.New("no right to claim")
 			}
 			term.SetEpoch(5)
@@ -414,10 +441,10 @@ func TestWhoCannotLeadSitsOut(t *testing.T) {
 			t.Errorf("problem %q", p)
 		}
 		pass(5 * time.Minute)
-		if calls < 5 || calls > 14 {
-			t.Errorf("%d terms in 5 minutes, want some, in growing intervals", calls)
+		if n := calls.Load(); n < 5 || n > 14 {
+			t.Errorf("%d terms in 5 minutes, want some, in growing intervals", n)
 		}
-		broken = false
+		fixed.Store(true)
 		pass(time.Minute + time.Second)
 		a.mustLead("it works again")
 		if p := a.elector.Status().Problem; p != "" {
@@ -442,6 +469,59 @@ func TestWhileOneSitsOutAnotherLeads(t *testing.T) {
 		b.mustLead("a sits out")
 		if p := a.elector.Status().Problem; p != "" {
 			t.Errorf("b has claimed, so whatever it was is over: %q", p)
+		}
+	})
+}
+
+// A write that is always refused as a conflict, as by a broken admission webhook, is not repeated without a pause.
+func TestEndlessConflictsAreNotHammered(t *testing.T) {
+	kinds(t, func(t *testing.T, f *fleet) {
+		f.hold(Record{Holder: identity("a").String(), Duration: time.Minute}) // its own: no wait before the write
+		a := f.add("a")
+		a.link.Faults(func(c memapi.Call) memapi.Fault {
+			if c.Write() {
+				return memapi.Fault{Refuse: apierrors.NewConflict(schema.GroupResource{}, lockName, errors.New("no"))}
+			}
+			return memapi.Fault{}
+		})
+		a.start()
+		pass(time.Minute)
+		if n := f.writes(); n > 60 {
+			t.Errorf("%d writes in a minute", n)
+		}
+		a.link.Faults(nil)
+		pass(testLease)
+		a.mustLead("it may write")
+	})
+}
+
+// The API was unreachable for all. Who hears of it first tries first; nobody waits out a backoff that is not needed.
+func TestOutageOfTheAPI(t *testing.T) {
+	kinds(t, func(t *testing.T, f *fleet) {
+		for _, name := range []string{"a", "b", "c"} {
+			f.start(name, lease(time.Minute))
+		}
+		pass(5 * time.Second)
+		for _, m := range f.members {
+			m.link.Part(true)
+		}
+		pass(5 * time.Minute)
+		for _, m := range f.members {
+			m.mustNotLead("the API is unreachable")
+			m.link.Part(false)
+		}
+		pass(12 * time.Second)
+		leaders := 0
+		for _, m := range f.members {
+			if m.leads() {
+				leaders++
+			}
+			if p := m.elector.Status().Problem; p != "" {
+				t.Errorf("problem %q", p)
+			}
+		}
+		if leaders != 1 {
+			t.Errorf("%d leaders", leaders)
 		}
 	})
 }

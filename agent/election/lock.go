@@ -231,10 +231,14 @@ func annotate(object metav1.Object, key, value string) {
 	object.SetAnnotations(annotations)
 }
 
-// parseEpoch takes what can't be read for none: the lock's epoch is a help, the cursors have their own.
+// highestEpoch is more than there can be terms, and leaves room to count on.
+const highestEpoch = 1 << 53
+
+// parseEpoch takes what can't be read, or can't be true, for none: the lock's epoch is a help, the cursors have their
+// own.
 func parseEpoch(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n > highestEpoch {
 		return 0
 	}
 	return n

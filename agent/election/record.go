@@ -1,7 +1,6 @@
 package election
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -87,18 +86,15 @@ func parseAnnotation(text string) (Record, error) {
 }
 
 func formatAnnotation(r Record) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
 	// A struct of strings, numbers and times can't fail.
-	_ = e.Encode(annotation{
+	text, _ := json.Marshal(annotation{
 		HolderIdentity:       r.Holder,
 		LeaseDurationSeconds: seconds(r.Duration),
 		AcquireTime:          metav1.NewTime(r.Acquired),
 		RenewTime:            metav1.NewTime(r.Renewed),
 		LeaderTransitions:    r.Transitions,
 	})
-	return string(bytes.TrimSpace(b.Bytes()))
+	return string(text)
 }
 
 // seconds rounds up: who waits for a lease had better wait a little longer than its holder means.

@@ -154,7 +154,7 @@ func TestLockKeepsWhatIsNotItsOwn(t *testing.T) {
 }
 
 func TestEpochThatCannotBeRead(t *testing.T) {
-	for text, want := range map[string]int64{"": 0, "7": 7, "-1": 0, "x": 0, "99999999999999999999": 0} {
+	for text, want := range map[string]int64{"": 0, "7": 7, "-1": 0, "x": 0, "9223372036854775807": 0, "99999999999999999999": 0} {
 		if got := parseEpoch(text); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}

@@ -73,10 +73,26 @@ func (s *seat) silence() time.Duration {
 func (s *seat) see(o Observation, asked time.Duration) {
 	e := s.elector
 	s.mu.Lock()
-	s.track.see(o, asked, e.clock.Mono())
+	news := !o.same(s.track.last)
+	news = s.track.see(o, asked, e.clock.Mono()) && news
 	s.mu.Unlock()
+	s.overcome(o, asked, news)
 	e.knowEpoch(o.Record.Epoch)
 	e.ring()
+}
+
+// overcome drops the problems that an observation shows to be over, or to be none of a follower's: one that
+// needs no request to learn what it wants makes none, and so would never notice that they are.
+func (s *seat) overcome(o Observation, asked time.Duration, news bool) {
+	e := s.elector
+	if asked == fromWatch {
+		e.solved("get " + s.lock.String())
+		e.solved("watch " + s.lock.String())
+	}
+	if holder := o.holder(); news && holder != "" && holder != e.me {
+		e.solved("create " + s.lock.String())
+		e.solved("update " + s.lock.String())
+	}
 }
 
 // look is a quorum read.
@@ -101,9 +117,9 @@ func (s *seat) write(ctx context.Context, base Observation, r Record, timeout ti
 		s.see(o, asked)
 		return true, nil
 	}
-	lostRace := apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
+	late := lostRace(base, err)
 	switch {
-	case lostRace:
+	case late:
 		s.elector.observe(Event{Kind: Conflict, Lock: s.lock.String(), Holder: s.elector.me})
 	case refused(err):
 		return false, err
@@ -117,10 +133,16 @@ func (s *seat) write(ctx context.Context, base Observation, r Record, timeout ti
 	case back.Exists && back.Readable && r.storedAs(back.Record):
 		s.outcome(verb(base), nil)
 		return true, nil
-	case lostRace:
+	case late:
 		return false, nil
 	}
 	return false, err
+}
+
+// lostRace tells whether a write on base was refused because somebody else's was first. NotFound is that for an
+// update alone: for a creation it means that there is no such namespace.
+func lostRace(base Observation, err error) bool {
+	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || base.Exists && apierrors.IsNotFound(err)
 }
 
 func (s *seat) put(ctx context.Context, base Observation, r Record, timeout time.Duration) (Observation, time.Duration, error) {
@@ -128,7 +150,7 @@ func (s *seat) put(ctx context.Context, base Observation, r Record, timeout time
 	defer cancel()
 	asked := s.elector.clock.Mono()
 	o, err := s.lock.Write(ctx, base, r)
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+	if lostRace(base, err) {
 		return o, asked, err
 	}
 	return o, asked, s.outcome(verb(base), err)

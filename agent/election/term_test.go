@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,20 +81,20 @@ func TestSlowRenewalCountsFromItsStart(t *testing.T) {
 // stoppable is a clock of a process that can be stopped: its timers don't fire meanwhile.
 type stoppable struct {
 	Clock
-	skipped *time.Duration
+	skipped *atomic.Int64
 }
 
-func (s stoppable) Mono() time.Duration { return s.Clock.Mono() + *s.skipped }
+func (s stoppable) Mono() time.Duration { return s.Clock.Mono() + time.Duration(s.skipped.Load()) }
 
 // After a SIGCONT timers have not fired yet. What Valid says is right at once.
 func TestValidComparesTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, false)
-		var skipped time.Duration
+		var skipped atomic.Int64
 		a := f.start("a", func(o *Options) { o.Clock = stoppable{MachineClock(), &skipped} })
 		pass(time.Second)
 		term := a.term()
-		skipped = testLease
+		skipped.Store(int64(testLease))
 		if term.Valid() {
 			t.Error("valid after the process had been stopped for a lease")
 		}

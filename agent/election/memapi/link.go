@@ -26,7 +26,7 @@ type Fault struct {
 	Refuse error
 	// Lose is what the client sees although the server did it.
 	Lose error
-	// Orphan makes a request that the client has given up on reach the server nevertheless.
+	// Orphan makes a request that the client has given up on reach the server nevertheless, when Before has passed.
 	Orphan bool
 }
 
@@ -130,9 +130,10 @@ func do[T any](ctx context.Context, l *Link, c Call, serve func() (T, error)) (T
 			return none, ctx.Err()
 		}
 	}
+	sent := time.Now()
 	if err := wait(ctx, fault.Before); err != nil {
 		if fault.Orphan && fault.Refuse == nil {
-			go func() { _, _ = serve() }()
+			time.AfterFunc(fault.Before-time.Since(sent), func() { _, _ = serve() })
 		}
 		return none, err
 	}
