@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,6 +33,7 @@ type receiver struct {
 	acked   map[string]bool // by id
 	sizes   []int           // of the batches
 	calls   int
+	repeats int // calls that failed after the batch arrived
 	busy    int
 	limits  sink.Limits
 	takes   time.Duration                                // for each batch
@@ -121,18 +124,7 @@ func (r *receiver) count() int {
 	return len(r.got)
 }
 
-func version(r *record.Record) string {
-	return r.ID[len(r.ID)-len(r.ID[lastSlash(r.ID)+1:]):]
-}
-
-func lastSlash(s string) int {
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i] == '/' {
-			return i
-		}
-	}
-	return -1
-}
+func version(r *record.Record) string { return r.ID[strings.LastIndexByte(r.ID, '/')+1:] }
 
 // world is a log, receivers, and a relay between them.
 type world struct {
@@ -186,7 +178,7 @@ func (w *world) start(t testing.TB) {
 		return source.New(source.Options{Events: w.Log, Namespace: namespace, PageLimit: w.pageLimit})
 	}
 	if o.Convert == nil {
-		o.Convert = func(e *corev1.Event) *record.Record { return record.From(e, record.Origin{Cluster: "c"}) }
+		o.Convert = convertAll
 	}
 	w.relay = relay.New(o)
 	w.drain, w.done, w.ended = make(chan struct{}), make(chan error, 1), false
@@ -195,6 +187,10 @@ func (w *world) start(t testing.TB) {
 	go func() { w.done <- w.relay.Run(ctx, w.drain) }()
 	t.Cleanup(cancel)
 }
+
+func convertAll(e *corev1.Event) *record.Record { return record.From(e, record.Origin{Cluster: "c"}) }
+
+func keys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
 
 // kill ends the relay at once.
 func (w *world) kill(t testing.TB) {
