@@ -60,7 +60,9 @@ type Options struct {
 	// Cluster is the id of the cluster whose events are read. Positions of another one are dropped.
 	Cluster    string
 	Leadership Leadership
-	Log        *slog.Logger
+	// Rand is uniform in [0, 1); nil is math/rand/v2's. A simulation has its own.
+	Rand func() float64
+	Log  *slog.Logger
 }
 
 // claim is one call of Claim.
@@ -82,6 +84,9 @@ func Claim(ctx context.Context, o Options) (*Register, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
 	c := &claim{Options: o}
 	r, err := c.run(ctx)
 	if err != nil {
@@ -98,7 +103,7 @@ func (c *claim) run(ctx context.Context) (*Register, error) {
 	var last error
 	for n := range attempts {
 		if n > 0 {
-			if err := sleep(ctx, rand.N(pause<<(n-1))); err != nil {
+			if err := sleep(ctx, time.Duration(c.Rand()*float64(pause<<(n-1)))); err != nil {
 				return nil, errors.Join(err, last)
 			}
 		}

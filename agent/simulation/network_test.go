@@ -50,20 +50,25 @@ func (c *wire[T]) Update(ctx context.Context, o T, _ metav1.UpdateOptions) (T, e
 func (c *wire[T]) write(ctx context.Context, verb string, o T, effect func() (T, error)) (T, error) {
 	start := clock{c.p}.Mono()
 	got, err := send(ctx, c.p, verb, c.kind, o.GetName(), func() (T, error) {
+		c.p.w.mu.Lock()
+		defer c.p.w.mu.Unlock()
+		if ctx.Err() != nil {
+			c.p.w.counts["late effect"]++
+		}
 		before, missing := c.store.Get(o.GetName())
 		got, err := effect()
 		switch {
 		case err != nil:
 			c.p.w.refused(c.p, c.kind, o.GetName(), err)
 		case missing != nil:
-			c.p.w.wrote(c.p, c.kind, nil, got)
+			c.p.w.wrote(c.p, c.kind, nil, got, start)
 		default:
-			c.p.w.wrote(c.p, c.kind, before, got)
+			c.p.w.wrote(c.p, c.kind, before, got, start)
 		}
 		return got, err
 	})
 	if err == nil {
-		c.p.w.confirmed(c.p, c.kind, got, start)
+		c.p.w.learned(c.p, c.kind, got)
 	}
 	return got, err
 }
@@ -114,12 +119,7 @@ func send[T any](ctx context.Context, p *process, verb, kind, name string, effec
 		lose()
 	} else {
 		time.AfterFunc(f.there, func() {
-			p.w.mu.Lock()
-			if ctx.Err() != nil && verb != "get" && verb != "watch" {
-				p.w.counts["late effect"]++
-			}
 			got, err := effect()
-			p.w.mu.Unlock()
 			if f.noAnswer {
 				lose()
 				return
@@ -159,26 +159,31 @@ func (c *wire[T]) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Int
 		end()
 		return nil, err
 	}
-	f := &feed{inner: inner, out: make(chan watch.Event), stopped: make(chan struct{}), end: end}
+	f := &feed{inner: inner, out: make(chan watch.Event), life: life, end: end}
 	go func() {
 		defer stop()
-		f.pump(c.p, func(e watch.Event) { c.p.w.told(c.p, c.kind, e) })
+		f.pump(c.p, func(e watch.Event) {
+			if o, ok := e.Object.(T); ok && e.Type != watch.Deleted {
+				c.p.w.learned(c.p, c.kind, o)
+			}
+		})
 	}()
 	return f, nil
 }
 
 // feed is an open watch of a process.
 type feed struct {
-	inner   watch.Interface
-	out     chan watch.Event
-	stopped chan struct{}
-	end     context.CancelFunc
+	inner watch.Interface
+	out   chan watch.Event
+	life  context.Context
+	end   context.CancelFunc
 }
 
 func (f *feed) ResultChan() <-chan watch.Event { return f.out }
 
 func (f *feed) Stop() { f.end() }
 
+// pump hands on what the inner watch tells, while the process runs.
 func (f *feed) pump(p *process, told func(watch.Event)) {
 	defer close(f.out)
 	defer f.end()
@@ -186,23 +191,11 @@ func (f *feed) pump(p *process, told func(watch.Event)) {
 		if !p.hold() {
 			return
 		}
-		if !f.hand(p, e) {
+		select {
+		case f.out <- e:
+			told(e)
+		case <-f.life.Done():
 			return
 		}
-		told(e)
-	}
-}
-
-func (f *feed) hand(p *process, e watch.Event) bool {
-	// Who reads may have gone, and ends the inner watch then, which is not noticed in here.
-	t := time.NewTimer(time.Minute)
-	defer t.Stop()
-	select {
-	case f.out <- e:
-		return true
-	case <-p.crashed:
-		return false
-	case <-t.C:
-		return false
 	}
 }

@@ -26,18 +26,19 @@ type node struct {
 
 // process is one agent, from its start to its end.
 type process struct {
-	w     *world
-	name  string // of its pod
-	id    election.Identity
-	owner string
-	node  node
-	kind  string // of its lock: leases or configmaps
-	lease time.Duration
-	link  *memapi.Link
-	luck  chance // of its requests
-	rand  *shared
-	end   context.CancelFunc
-	done  chan struct{}
+	w        *world
+	name     string // of its pod
+	id       election.Identity
+	owner    string
+	node     node
+	kind     string // of its lock: leases or configmaps
+	instance int
+	lease    time.Duration
+	link     *memapi.Link
+	luck     chance // of its requests
+	rand     *shared
+	end      context.CancelFunc
+	done     chan struct{}
 
 	elector *election.Elector
 
@@ -52,11 +53,13 @@ type process struct {
 	calls   map[string]int
 
 	// guarded by w.mu
+	requests int
 	term     *election.Term // the one whose work goes on, nil where there is none
 	epoch    int64          // that it has claimed in this term, 0 for none
 	good     time.Duration  // by its monotonic clock, the start of the last write of the lock that it knows has happened
 	knows    knowledge
-	killedAt time.Time // by its own wall clock
+	starts   map[uint64]time.Duration // of its writes of the lock, by the version that they made
+	killedAt time.Time                // by its own wall clock
 }
 
 // weather is how the network treats a process at present.
@@ -64,8 +67,6 @@ type weather struct {
 	slow             time.Duration // the longest way of a request or an answer
 	noSend, noAnswer float64       // the probability that a request or an answer is lost
 }
-
-var fair = weather{slow: 20 * time.Millisecond}
 
 var errCrashed = errors.New("this process is no more")
 
@@ -228,12 +229,22 @@ func (p *process) start() error {
 	return nil
 }
 
+// unable says whether the process can't do its work this time.
+func (w *world) unable(p *process, epoch int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calmed || !w.luck.of(p.owner+" unable", int(epoch)).yes(0.01) {
+		return false
+	}
+	w.counts["unable to lead"]++
+	return true
+}
+
 // lead is one term of the work: it hands out records, saves how far it is, and stops when it is to.
 func (p *process) lead(ctx context.Context, t *election.Term) error {
 	p.w.workBegins(p, t)
 	defer p.w.workEnds(p)
-	if p.w.luck.of(p.owner+" unable", int(t.Epoch())).yes(0.01) {
-		p.w.count("unable to lead")
+	if p.w.unable(p, t.Epoch()) {
 		return errors.New("no right to do it")
 	}
 	maps := client[*corev1.ConfigMap](p, p.w.api.ConfigMaps, "configmaps")
