@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-const tailLines = 40
+const tailLines = 25
 
 // keepLogs shows the end of the agents' logs where the run has failed, and copies them where it was asked to.
 func (r *run) keepLogs() {
@@ -48,7 +48,7 @@ func tail(log []byte) string {
 	lines := bytes.Split(bytes.TrimSpace(log), []byte("\n"))
 	var b strings.Builder
 	for _, line := range lines[max(0, len(lines)-tailLines):] {
-		fmt.Fprintf(&b, "  %s\n", line[:min(len(line), 600)])
+		fmt.Fprintf(&b, "  %s\n", line[:min(len(line), 400)])
 	}
 	return b.String()
 }

@@ -31,6 +31,7 @@ type run struct {
 	events    *generator.Generator
 	fleet     *fleet.Fleet
 
+	since   time.Time // when the first leader had delivered all there was
 	windows []window
 	made    []generator.Event // by the cell itself, besides the generator's
 	wrote   map[string]bool   // versions of the cursors that the test has written
@@ -97,10 +98,11 @@ func (r *run) setUp() {
 	}
 	r.must(r.fleet.Start())
 	r.steady()
+	r.since = time.Now()
 }
 
 func (r *run) options() fleet.Options {
-	config := fleet.Config{Name: "baton", Lock: r.lock, Lease: lease}
+	config := fleet.Config{Name: "baton", Lock: r.lock, Lease: lease, More: map[string]string{"checkpoint_interval": "1"}}
 	if r.cell.plane == nil {
 		config.Namespaces = []string{r.namespace}
 	}
@@ -116,18 +118,22 @@ func (r *run) options() fleet.Options {
 	}
 }
 
-// steady waits until someone has led for a while and has delivered what was made: an acquireTime and a finishedAt in
-// the same second prove nothing.
+// steady waits until someone leads and has delivered what was made, and has said so in the cursors: a crash then repeats
+// little. It has also led for a while: an acquireTime and a finishedAt in the same second prove nothing.
 func (r *run) steady() {
 	r.Helper()
-	var since time.Time
+	var lock fleet.LockState
 	r.eventually("somebody leads and delivers", time.Minute, func() bool {
-		s := r.fleet.Lock.Now()
-		since = s.AcquireTime.Time
-		return s.Holder != "" && r.sink.Len() > 0
+		lock = r.fleet.Lock.Now()
+		return lock.Holder != "" && r.sink.Len() > 0
 	})
 	r.settle()
-	r.pass(time.Until(since.Add(2100 * time.Millisecond)))
+	before := r.fleet.Cursors.Now()
+	r.eventually("the leader saves its cursors", time.Minute, func() bool {
+		s := r.fleet.Cursors.Now()
+		return s.Owner == lock.Holder && s.Epoch == before.Epoch && s.RVs[r.stream()] > before.RVs[r.stream()]
+	})
+	r.pass(time.Until(lock.AcquireTime.Add(2100 * time.Millisecond)))
 }
 
 // settle waits until all that is made by now has arrived, or it is sure that it won't.
@@ -266,12 +272,13 @@ func (r *run) must(err error) {
 func (r *run) judge() {
 	result := verdict.Judge(verdict.Case{
 		Made: append(r.events.Log().Events(), r.made...), Receiver: r.sink.Receiver, Cursors: r.fleet.Cursors.All(), Stream: r.stream(),
-		LatestOnly: r.latestOnly, Resends: r.resends, Excused: r.excused,
+		Since: r.since, LatestOnly: r.latestOnly, Resends: r.resends, Excused: r.excused,
 	})
 	result.Wrong = append(result.Wrong, verdict.Cursors(r.fleet.Cursors.All(), r.wrote, r.goesBack)...)
 	row := r.row(result)
 	r.complain(result, row)
 	row.Passed = !r.Failed()
+	r.Logf("%+v, lag p50 %v p99 %v", row, verdict.Quantile(result.Lags, 0.5), verdict.Quantile(result.Lags, 0.99))
 	suite.mu.Lock()
 	defer suite.mu.Unlock()
 	suite.rows = append(suite.rows, row)
@@ -337,5 +344,4 @@ func (r *run) complain(result verdict.Result, row verdict.Row) {
 	if r.noRepeats && result.Repeated > 0 {
 		r.Errorf("%d records were repeated", result.Repeated)
 	}
-	r.Logf("%+v, lag p50 %v p99 %v", row, verdict.Quantile(result.Lags, 0.5), verdict.Quantile(result.Lags, 0.99))
 }

@@ -23,6 +23,8 @@ type Case struct {
 	// LatestOnly takes an event for delivered once its last version has arrived. Else every version has to: all of
 	// them are in the watch history.
 	LatestOnly bool
+	// Since is when the first leader had begun: what was overwritten before then, nobody could have read.
+	Since time.Time
 	// Resends says that the receiver has made the leader repeat, so that one epoch may deliver a record twice.
 	Resends bool
 	// Excused are names of events that need not arrive.
@@ -132,11 +134,10 @@ func (j *judge) miss() {
 		if j.Excused != nil && j.Excused(e.Name) {
 			continue
 		}
-		wanted := e.Versions
-		if j.LatestOnly {
-			wanted = wanted[len(wanted)-1:]
-		}
-		for _, v := range wanted {
+		for k, v := range e.Versions {
+			if k+1 < len(e.Versions) && (j.LatestOnly || e.Versions[k+1].At.Before(j.Since)) {
+				continue
+			}
 			if _, ok := j.first[receiver.Version{UID: j.uids[i], RV: v.RV}]; !ok {
 				j.result.Lost = append(j.result.Lost, fmt.Sprintf("%s at version %d (count %d)", e.Name, v.RV, v.Count))
 			}
