@@ -24,8 +24,8 @@ simulation: ## 10,000 random schedules of the election (SCHEDULES=n for another 
 fuzz: ## each fuzz test for FUZZTIME (default 10s)
 	@scripts/fuzz "$(FUZZTIME)"
 
-bench: k8s ## the numbers of the README, measured again (RUN=regexp for some)
-	@scripts/bench "$(RUN)"
+bench: k8s ## the numbers of docs/numbers.md, measured again (RUN=regexp for some, WRITE=file to write them)
+	@scripts/bench "$(RUN)" -write "$(WRITE)"
 
 mutants: ## break the code on purpose; each time a named test must turn red (M=name for one)
 	@go run ./scripts/mutants -only "$(M)"
