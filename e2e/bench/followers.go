@@ -157,7 +157,7 @@ func audited(file string, from, to time.Time) (audit, error) {
 	if err != nil {
 		return audit{}, fmt.Errorf("opening the audit log: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	return readAudit(f, from, to)
 }
 

@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("making a folder: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // what is left is in the system's folder for that
+	defer os.RemoveAll(dir)
 	if b.binary, err = fleet.Build(ctx, dir); err != nil {
 		return err
 	}

@@ -73,7 +73,8 @@ func write(ctx context.Context, results []result, file string) error {
 
 func markdown(results []result, about string) string {
 	var b strings.Builder
-	b.WriteString("# Numbers\n\n`make bench WRITE=docs/numbers.md` has written this file; `make bench RUN=steady` measures one scenario.\n\n")
+	b.WriteString("# Numbers\n\n`make bench WRITE=docs/numbers.md` has written this file; ")
+	b.WriteString("`make bench RUN=steady` measures one scenario.\n\n")
 	b.WriteString(about + "\n\nMB are 10^6 bytes. What has no target is there for comparison.\n")
 	for _, r := range results {
 		fmt.Fprintf(&b, "\n## %s\n\n%s%s.\n\n", r.name, strings.ToUpper(r.about[:1]), r.about[1:])
@@ -96,8 +97,8 @@ func machine(ctx context.Context) (string, error) {
 		return "", err
 	}
 	cores, where := runtime.NumCPU(), cmp.Or(processor(), runtime.GOARCH)
-	return fmt.Sprintf("Measured on one machine with %d cores (%s), on which API server, etcd, receiver, load and agents all run; %s on %s; %s.",
-		cores, where, runtime.Version(), runtime.GOOS, versions(assets)), nil
+	return fmt.Sprintf("Measured on one machine with %d cores (%s), "+
+		"on which API server, etcd, receiver, load and agents all run; %s on %s; %s.", cores, where, runtime.Version(), runtime.GOOS, versions(assets)), nil
 }
 
 // versions are those in the name of the folder that scripts/k8s/build makes.
