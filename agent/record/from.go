@@ -3,6 +3,7 @@ package record
 import (
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -141,7 +142,14 @@ func earliest(ts ...time.Time) time.Time {
 	return e
 }
 
-func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// text looks first whether anything has to be done: ValidString is ten times as fast as ToValidUTF8, and what a reporter
+// writes is nearly always valid.
+func text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
 
 // texts copies only where something has to be replaced.
 func texts(ss []string) []string {
