@@ -98,7 +98,8 @@ func machine(ctx context.Context) (string, error) {
 	}
 	cores, where := runtime.NumCPU(), cmp.Or(processor(), runtime.GOARCH)
 	return fmt.Sprintf("Measured on one machine with %d cores (%s), "+
-		"on which API server, etcd, receiver, load and agents all run; %s on %s; %s.", cores, where, runtime.Version(), runtime.GOOS, versions(assets)), nil
+		"on which API server, etcd, receiver, load and agents all run; %s on %s; %s.",
+		cores, where, runtime.Version(), runtime.GOOS, versions(assets)), nil
 }
 
 // versions are those in the name of the folder that scripts/k8s/build makes.
