@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,14 +78,8 @@ func mode(cfg *config.Config) string {
 
 // identity names this process. Without the pod's UID, outside a cluster, nobody can prove it dead.
 func identity(w world) election.Identity {
-	instance := make([]byte, 4)
-	_, _ = rand.Read(instance) // never fails
-	return election.Identity{
-		Pod:       firstOf(variable(w, "POD_NAME"), hostname()),
-		UID:       variable(w, "POD_UID"),
-		Container: firstOf(variable(w, "CONTAINER_NAME"), "baton"),
-		Instance:  hex.EncodeToString(instance),
-	}
+	return election.NewIdentity(firstOf(variable(w, "POD_NAME"), hostname()), variable(w, "POD_UID"),
+		firstOf(variable(w, "CONTAINER_NAME"), "baton"))
 }
 
 func variable(w world, name string) string {

@@ -12,12 +12,9 @@ import (
 	"time"
 )
 
-const (
-	// ShortestLease is the shortest lease that New accepts.
-	ShortestLease = 5 * time.Second
-	// shortLease and less is warned of.
-	shortLease = 30 * time.Second
-)
+// ShortestLease is the shortest lease that New accepts. Whoever sets it should know that a short one takes over sooner
+// from a leader that is cut off, and is lost more easily to a slow API server.
+const ShortestLease = 5 * time.Second
 
 // Options are what an Elector needs. Lock, Identity, Lease and Lead must be set.
 type Options struct {
@@ -114,10 +111,6 @@ func New(o Options) (*Elector, error) {
 	e.lock = &seat{elector: e, lock: o.Lock}
 	if o.Other != nil {
 		e.other = &seat{elector: e, lock: o.Other}
-	}
-	if o.Lease <= shortLease {
-		o.Log.Warn("a short lease takes over sooner from a leader that is cut off, and costs more renewals and is lost more easily to a slow API server; use more than 30s in production",
-			"lease", o.Lease.String())
 	}
 	return e, nil
 }

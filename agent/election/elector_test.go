@@ -44,16 +44,6 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func TestShortLeaseIsWarnedOf(t *testing.T) {
-	f := newFleet(t, false)
-	if m := f.add("a", lease(30*time.Second)); strings.Count(m.log.String(), "level=WARN") != 1 {
-		t.Errorf("30 s: %q", m.log.String())
-	}
-	if m := f.add("b", lease(31*time.Second)); m.log.Len() != 0 {
-		t.Errorf("31 s: %q", m.log.String())
-	}
-}
-
 func TestFirstOneCreatesTheLock(t *testing.T) {
 	kinds(t, func(t *testing.T, f *fleet) {
 		a := f.start("a")
