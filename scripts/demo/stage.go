@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/eventbaton/baton/e2e/child"
+	"github.com/eventbaton/baton/e2e/controlplane"
+	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/generator"
+)
+
+const (
+	size    = 3
+	rate    = 50 // versions of events a second
+	updates = 0.2
+	// lease is long enough to show that a takeover does not wait for it.
+	lease = 15 * time.Second
+	shop  = "shop"  // the namespace in which things happen
+	house = "baton" // the release's
+)
+
+// stage is all that the demo runs. It is built up bit by bit, and cleared from any state.
+type stage struct {
+	files  *child.Nursery
+	assets string
+	feed   *feed
+
+	mu     sync.Mutex // the view looks on while the stage is being built
+	plane  *controlplane.ControlPlane
+	fleet  *fleet.Fleet
+	events *generator.Generator
+
+	quiet sync.Once // ends the events
+	cut   context.CancelFunc
+}
+
+// prepare does what may print: the first time on a machine Kubernetes is built here.
+func (s *stage) prepare(ctx context.Context) error {
+	var err error
+	if s.files, err = child.Open("baton-demo"); err != nil {
+		return err
+	}
+	if s.assets, err = serverBinaries(ctx, s.files); err != nil {
+		return err
+	}
+	s.feed, err = listen(shop)
+	return err
+}
+
+// set builds the agent and starts the API server side by side, and then all that needs both. The agents are not
+// started yet; events are.
+func (s *stage) set(ctx context.Context, say func(string, ...any)) error {
+	// The harness then looks for the binaries nowhere else.
+	if err := os.Setenv("KUBEBUILDER_ASSETS", s.assets); err != nil {
+		return fmt.Errorf("naming the folder of the binaries: %w", err)
+	}
+	var wg sync.WaitGroup
+	var binary string
+	var builtErr, planeErr error
+	wg.Go(func() {
+		if binary, builtErr = agent(ctx, s.files); builtErr == nil {
+			say("the agent is compiled")
+		}
+	})
+	wg.Go(func() {
+		if planeErr = s.startPlane(ctx); planeErr == nil {
+			say("etcd and kube-apiserver are up")
+		}
+	})
+	wg.Wait()
+	if err := errors.Join(builtErr, planeErr); err != nil {
+		return err
+	}
+	return s.enter(ctx, binary)
+}
+
+func (s *stage) startPlane(ctx context.Context) error {
+	plane, err := controlplane.Start(ctx, controlplane.Options{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plane = plane
+	return err
+}
+
+func (s *stage) enter(ctx context.Context, binary string) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: shop}}
+	if _, err := s.plane.Client().CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("making the namespace %s: %w", shop, err)
+	}
+	agents, err := fleet.New(ctx, fleet.Options{
+		Plane: s.plane, Binary: binary, Namespace: house, Size: size, SinkURL: s.feed.url,
+		Config: fleet.Config{Name: "baton", Lock: "lease", Lease: lease},
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fleet = agents
+	ctx, s.cut = context.WithCancel(ctx)
+	s.events = generator.Start(ctx, generator.Options{
+		Client: cast{Interface: s.plane.Client()}, Namespace: shop, Prefix: "e", Rate: rate, Updates: updates, Workers: 2,
+	})
+	return nil
+}
+
+// parts are what the view reads, each nil as long as it isn't there.
+func (s *stage) parts() (*fleet.Fleet, *generator.Generator) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fleet, s.events
+}
+
+// stopEvents ends the events in order: each one that was begun is known to be stored, or not.
+func (s *stage) stopEvents() { s.quiet.Do(s.events.Stop) }
+
+// clear stops and removes everything, the agents first.
+func (s *stage) clear() error {
+	var errs []error
+	if s.events != nil {
+		s.cut() // the API server may be what is broken
+		s.stopEvents()
+	}
+	if s.fleet != nil {
+		s.fleet.Stop()
+	}
+	if s.feed != nil {
+		errs = append(errs, s.feed.close())
+	}
+	if s.plane != nil {
+		errs = append(errs, s.plane.Stop())
+	}
+	if s.files != nil {
+		errs = append(errs, s.files.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// withLogs adds the end of each agent's log to an error: their files are about to go.
+func (s *stage) withLogs(ctx context.Context, err error) error {
+	if s.fleet == nil || ctx.Err() != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, a := range s.fleet.Agents() {
+		if log, readErr := os.ReadFile(a.Stderr()); readErr == nil {
+			fmt.Fprintf(&b, "\n\nthe log of %s ends:\n%s", a.Name, tail(string(log), 5))
+		}
+	}
+	return fmt.Errorf("%w%s", err, b.String())
+}
+
+// tail is the last n lines.
+func tail(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
