@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,8 +58,8 @@ type play struct {
 	compacts bool
 	versions []stored // every version that was ever stored
 	saved    map[string]cursor.Position
-	began    uint64 // versions above it must arrive where nothing is compacted
-	calm     bool   // the sinks make no more trouble
+	began    uint64      // versions above it must arrive where nothing is compacted
+	calm     atomic.Bool // the sinks make no more trouble
 	keys     map[string]bool
 }
 
@@ -93,7 +94,7 @@ func (p *play) trouble(r *receiver) func(int, []*record.Record) error {
 	random := rand.New(rand.NewPCG(p.random.Uint64(), 2)) //nolint:gosec // replayable
 	rate := random.Float64() * 0.6
 	return func(_ int, batch []*record.Record) error {
-		if p.calm || random.Float64() >= rate {
+		if p.calm.Load() || random.Float64() >= rate {
 			return nil
 		}
 		switch random.IntN(4) {
@@ -269,9 +270,7 @@ func (p *play) next(t *testing.T) {
 
 // settle lets everything arrive, and looks whether it has.
 func (p *play) settle(t *testing.T) {
-	for _, r := range p.receivers {
-		r.set(func(*receiver) { p.calm = true })
-	}
+	p.calm.Store(true)
 	after(30 * time.Minute)
 	p.save(t)
 	for key, at := range p.saved {

@@ -212,3 +212,23 @@ func TestDeltasAreBounded(t *testing.T) {
 		w.finish(t)
 	})
 }
+
+// broken can't understand its API server.
+type broken struct{ err error }
+
+func (b broken) Read(context.Context, cursor.Position, source.Consumer) error { return b.err }
+
+// A reader's own error ends Run: somebody has to hear of it.
+func TestReaderThatGivesUp(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld("a")
+		strange := errors.New("strange")
+		r := relay.New(relay.Options{
+			Sinks: []*relay.Sink{w.sinks["a"]}, Streams: []string{"x"}, Convert: convertAll,
+			Open: func(string) relay.Reader { return broken{strange} },
+		})
+		if err := r.Run(t.Context(), nil); !errors.Is(err, strange) {
+			t.Errorf("Run ended with %v", err)
+		}
+	})
+}

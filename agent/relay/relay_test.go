@@ -630,3 +630,52 @@ func TestDirty(t *testing.T) {
 		w.kill(t)
 	})
 }
+
+// A filter that can't judge an event lets through what it says it does, and is heard of once.
+func TestFilterThatFails(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		w := newWorld()
+		r := &receiver{}
+		w.add(relay.SinkOptions{
+			Name: "a", Log: slog.New(slog.NewTextHandler(&logged, nil)),
+			Filter: func(*record.Record) (bool, error) { return true, errors.New("no such index") },
+		}, r)
+		w.fill("x", "one", "two")
+		w.start(t)
+		after(time.Second)
+		same(t, "events", r.names(), []string{"one@101", "two@102"})
+		if n := strings.Count(logged.String(), "no such index"); n != 1 {
+			t.Errorf("logged %d times", n)
+		}
+		w.finish(t)
+	})
+}
+
+// A sink's error is logged when it changes, and its end with how long it took, not every try.
+func TestErrorsAreLoggedOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		w := newWorld()
+		began := time.Now()
+		r := &receiver{answer: func(int, []*record.Record) error {
+			switch d := time.Since(began); {
+			case d < 5*time.Minute:
+				return errors.New("status 500")
+			case d < 10*time.Minute:
+				return errors.New("status 401")
+			}
+			return nil
+		}}
+		w.add(relay.SinkOptions{Name: "a", Log: slog.New(slog.NewTextHandler(&logged, nil))}, r)
+		w.fill("x", "one")
+		w.start(t)
+		after(11 * time.Minute)
+		for what, want := range map[string]int{"status 500": 1, "status 401": 1, "takes records again": 1, "outage=10m": 1} {
+			if n := strings.Count(logged.String(), what); n != want {
+				t.Errorf("%q is logged %d times, want %d:\n%s", what, n, want, logged.String())
+			}
+		}
+		w.finish(t)
+	})
+}

@@ -45,8 +45,8 @@ type Sink struct {
 	mu          sync.Mutex
 	lanes       map[*lane]struct{}
 	status      Status
-	failing     map[*lane]string // the last error of each lane that fails
-	logged      time.Time        // when an error was last logged
+	failing     map[*lane]struct{} // the lanes whose last try failed
+	logged      time.Time          // when an error was last logged
 	loggedError string
 	filterError string
 }
@@ -93,7 +93,7 @@ type Gap struct {
 func NewSink(o SinkOptions) *Sink {
 	s := &Sink{
 		options: o, queueBytes: o.QueueBytes, log: o.Log,
-		lanes: map[*lane]struct{}{}, failing: map[*lane]string{}, status: Status{Name: o.Name},
+		lanes: map[*lane]struct{}{}, failing: map[*lane]struct{}{}, status: Status{Name: o.Name},
 	}
 	if s.queueBytes <= 0 {
 		s.queueBytes = defaultQueueBytes
@@ -235,7 +235,7 @@ func (s *Sink) failed(l *lane, err error) {
 	if _, failed := s.failing[l]; !failed {
 		l.touch() // so that the cursor says since when something waits
 	}
-	s.failing[l] = err.Error()
+	s.failing[l] = struct{}{}
 	s.status.Retries++
 	s.status.Error = err.Error()
 	if s.loggedError != err.Error() && time.Since(s.logged) >= logAgain {

@@ -117,7 +117,7 @@ func (r *reader) itemsOf(p page) ([]Item, error) {
 	for i := range p.events {
 		e := &p.events[i]
 		t := lastSeen(e)
-		if r.oldest.IsZero() || t.Before(r.oldest) {
+		if !t.IsZero() && (r.oldest.IsZero() || t.Before(r.oldest)) {
 			r.oldest = t
 		}
 		rv, err := parseRV(e.ResourceVersion)

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/eventbaton/baton/agent/cursor"
 	"github.com/eventbaton/baton/agent/source"
@@ -657,4 +659,59 @@ func TestConsumerEndsRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// opaque is an API server whose resourceVersions are not numbers.
+type opaque struct{ *sourcetest.Log }
+
+func (o opaque) List(ctx context.Context, namespace string, opts metav1.ListOptions, most int64) (*corev1.EventList, error) {
+	list, err := o.Log.List(ctx, namespace, opts, most)
+	if err == nil {
+		list.ResourceVersion = "v" + list.ResourceVersion
+	}
+	return list, err
+}
+
+// Where versions can't be compared nothing works: Read ends and says so.
+func TestOpaqueResourceVersions(t *testing.T) {
+	for _, from := range []cursor.Position{{}, {RV: 100}} {
+		err := source.New(source.Options{Events: opaque{sourcetest.New(100)}}).Read(t.Context(), from, &taker{})
+		if err == nil || !strings.Contains(err.Error(), `"v100"`) {
+			t.Errorf("from %+v: %v", from, err)
+		}
+	}
+}
+
+// A watch whose answer does not begin is given up and tried again.
+func TestHangingRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := sourcetest.New(100)
+		fill(log, "a", "one")
+		hangs := &hanging{Log: log}
+		hangs.hangs.Store(true)
+		c := &taker{}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- source.New(source.Options{Events: hangs}).Read(ctx, cursor.Position{RV: 100}, c) }()
+		after(10 * time.Second)
+		hangs.hangs.Store(false)
+		after(time.Minute)
+		equal(t, "events", c.got(), []string{"one@101"})
+		cancel()
+		<-done
+	})
+}
+
+// hanging answers no watch while it hangs.
+type hanging struct {
+	*sourcetest.Log
+	hangs atomic.Bool
+}
+
+func (h *hanging) Watch(ctx context.Context, namespace string, o metav1.ListOptions) (watch.Interface, error) {
+	if h.hangs.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return h.Log.Watch(ctx, namespace, o)
 }
