@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+
 	"github.com/eventbaton/baton/e2e/child"
 	"github.com/eventbaton/baton/e2e/controlplane"
 	"github.com/eventbaton/baton/e2e/port"
@@ -201,4 +203,13 @@ func (a *Agent) Ready(ctx context.Context) bool {
 	}
 	_ = res.Body.Close()
 	return res.StatusCode == http.StatusOK
+}
+
+// Client acts as the agent's user, by a way of its own.
+func (a *Agent) Client() (*kubernetes.Clientset, error) {
+	c, err := kubernetes.NewForConfig(a.fleet.options.Plane.Config(a.user))
+	if err != nil {
+		return nil, fmt.Errorf("making a client for %s: %w", a.Name, err)
+	}
+	return c, nil
 }

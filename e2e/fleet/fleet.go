@@ -45,6 +45,7 @@ type Fleet struct {
 	nursery *child.Nursery
 
 	Lock    *History[LockState]
+	Other   *History[LockState] // the other kind of lock, of the same name
 	Cursors *History[CursorState]
 
 	mu     sync.Mutex
@@ -61,7 +62,7 @@ func New(ctx context.Context, o Options) (*Fleet, error) {
 	}
 	f := &Fleet{
 		options: o, client: o.Plane.Client(), nursery: nursery,
-		Lock: newHistory[LockState](), Cursors: newHistory[CursorState](),
+		Lock: newHistory[LockState](), Other: newHistory[LockState](), Cursors: newHistory[CursorState](),
 	}
 	if err := f.prepare(ctx); err != nil {
 		f.Stop()

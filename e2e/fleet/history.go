@@ -97,23 +97,22 @@ func podOf(identity string) string {
 	return pod
 }
 
-// follow watches both objects until ctx ends.
+// follow watches both kinds of lock and the cursors until ctx ends.
 func (f *Fleet) follow(ctx context.Context) {
 	ns, name := f.options.Namespace, f.options.Config.Name
-	f.wg.Go(func() { stream(ctx, name, f.watchLock(ns), func(e watch.Event) { f.Lock.add(lockState(e)) }) })
+	leases, maps := f.client.CoordinationV1().Leases(ns).Watch, f.client.CoreV1().ConfigMaps(ns).Watch
+	own, other := watcher(leases), watcher(maps)
+	if f.options.Config.Lock != "lease" {
+		own, other = other, own
+	}
+	f.wg.Go(func() { stream(ctx, name, own, func(e watch.Event) { f.Lock.add(lockState(e)) }) })
+	f.wg.Go(func() { stream(ctx, name, other, func(e watch.Event) { f.Other.add(lockState(e)) }) })
 	f.wg.Go(func() {
-		stream(ctx, name+"-cursors", f.client.CoreV1().ConfigMaps(ns).Watch, func(e watch.Event) { f.Cursors.add(cursorState(e)) })
+		stream(ctx, name+"-cursors", maps, func(e watch.Event) { f.Cursors.add(cursorState(e)) })
 	})
 }
 
 type watcher func(context.Context, metav1.ListOptions) (watch.Interface, error)
-
-func (f *Fleet) watchLock(ns string) watcher {
-	if f.options.Config.Lock == "lease" {
-		return f.client.CoordinationV1().Leases(ns).Watch
-	}
-	return f.client.CoreV1().ConfigMaps(ns).Watch
-}
 
 // stream hands over the object as it is, and every change from then on; a broken watch begins again.
 func stream(ctx context.Context, name string, open watcher, take func(watch.Event)) {

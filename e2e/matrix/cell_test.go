@@ -14,8 +14,8 @@ import (
 const (
 	lease = 5 * time.Second
 	rate  = 20 // versions a second
-	// updates is the share of them that update an event.
-	updates = 0.2
+	// usualUpdates is the share of them that update an event.
+	usualUpdates = 0.2
 )
 
 // cell is one fault. It is run with each kind of lock: a fleet, a generator and a receiver of its own in a namespace
@@ -36,6 +36,8 @@ type cell struct {
 	size int
 	// rate is the number of versions a second, the usual one if zero.
 	rate float64
+	// updates is the share of them that update an event, the usual one if zero.
+	updates float64
 	// config changes all agents' configuration, each that of one.
 	config func(c *fleet.Config)
 	each   func(i int, c *fleet.Config)
@@ -53,7 +55,7 @@ type cell struct {
 
 // cells are all cells, in the order of the table.
 func cells() []cell {
-	return slices.Concat(processCells(), networkCells(), lockCells(), cursorCells(), sinkCells(), backlogCells(), apiserverCells())
+	return slices.Concat(processCells(), networkCells(), lockCells(), cursorCells(), sinkCells(), migrationCells(), backlogCells(), apiserverCells())
 }
 
 // TestMatrix runs the cells that need to be alone one after the other, and then the others side by side.

@@ -22,6 +22,7 @@ func lockCells() []cell {
 		{name: "leases of different length", each: ownLease, fault: longestLease},
 		{name: "restarted leader wins before its report", fault: restartedFirst},
 		{name: "rights on the lock revoked and given back", fault: revoked(fleet.Locks)},
+		{name: "renewals of the leader refused by a policy", fault: renewalsRefused},
 	}
 }
 
@@ -160,4 +161,16 @@ func revoked(right fleet.Right) func(*run) {
 		r.must(old.Grant(r.ctx, right))
 		r.eventually("the former leader is ready again", time.Minute, func() bool { return old.Ready(r.ctx) })
 	}
+}
+
+// renewalsRefused has the API server refuse every write that names the leader as the lock's holder: a partition of
+// exactly one identity, which can read all the while.
+func renewalsRefused(r *run) {
+	old := r.leader()
+	r.inject()
+	heal := r.refuseHolder(old)
+	r.successor(old)
+	r.delivering()
+	heal()
+	r.pass(lease / 2)
 }

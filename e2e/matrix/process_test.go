@@ -23,6 +23,7 @@ func processCells() []cell {
 		{name: "SIGKILL, container restarted", alone: true, bound: 2 * time.Second, fault: killed(reportRestarted), after: quickMedian},
 		{name: "SIGKILL, nothing reported", fault: killedSilently},
 		{name: "SIGSTOP beyond the lease, SIGCONT", fault: paused},
+		{name: "updated events through a leader change", updates: 0.9, fault: killedSilently, after: deltasCame},
 	}
 }
 
@@ -123,5 +124,18 @@ func paused(r *run) {
 	r.pass(2 * time.Second)
 	if now := r.leader(); now == old {
 		r.Error("the woken leader leads again, though another one did")
+	}
+}
+
+// deltasCame makes sure that the cell has shown what it is for: updates with a countDelta, in more than one epoch.
+func deltasCame(r *run) {
+	epochs := map[int64]int{}
+	for _, a := range r.sink.Arrivals() {
+		if a.HasDelta && a.Count > 1 {
+			epochs[a.Epoch]++
+		}
+	}
+	if len(epochs) < 2 {
+		r.Errorf("updates with a countDelta by epoch: %v", epochs)
 	}
 }

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -91,7 +92,7 @@ func (r *run) setUp() {
 		r.fleet.Stop()
 	})
 	r.events = generator.Start(r.ctx, generator.Options{
-		Client: r.plane.Client(), Namespace: r.namespace, Prefix: "e", Rate: max(r.rate, rate), Updates: updates,
+		Client: r.plane.Client(), Namespace: r.namespace, Prefix: "e", Rate: cmp.Or(r.rate, rate), Updates: cmp.Or(r.updates, usualUpdates),
 	})
 	if r.before != nil {
 		r.before(r)
@@ -109,12 +110,8 @@ func (r *run) options() fleet.Options {
 	if r.config != nil {
 		r.config(&config)
 	}
-	size := r.size
-	if size == 0 {
-		size = 3
-	}
 	return fleet.Options{
-		Plane: r.plane, Binary: suite.binary, Namespace: r.namespace, Size: size, Config: config, Each: r.each, SinkURL: r.sink.URL,
+		Plane: r.plane, Binary: suite.binary, Namespace: r.namespace, Size: cmp.Or(r.size, 3), Config: config, Each: r.each, SinkURL: r.sink.URL,
 	}
 }
 
