@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,10 +21,9 @@ import (
 
 // script is a Reader that reads what the test says.
 type script struct {
-	from  cursor.Position
-	c     source.Consumer
-	ctx   context.Context //nolint:containedctx // that of Read
-	ended chan struct{}
+	from cursor.Position
+	c    source.Consumer
+	ctx  context.Context //nolint:containedctx // that of Read
 }
 
 func (s *script) Read(ctx context.Context, from cursor.Position, c source.Consumer) error {
@@ -36,6 +36,7 @@ func (s *script) Read(ctx context.Context, from cursor.Position, c source.Consum
 type scripted struct {
 	*world
 	relay *relay.Relay
+	mu    sync.Mutex
 	open  []*script
 }
 
@@ -48,6 +49,8 @@ func startScripted(t *testing.T, positions map[string]cursor.Position) *scripted
 	}
 	o.Open = func(string) relay.Reader {
 		s := &script{}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.open = append(w.open, s)
 		return s
 	}

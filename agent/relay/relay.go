@@ -31,8 +31,8 @@ type Reader interface {
 type Options struct {
 	Sinks   []*Sink
 	Streams []string                           // namespaces, [""] for all in one
-	Open    func(namespace string) Reader      // called for every reader
-	Convert func(*corev1.Event) *record.Record // nil for an event that no sink gets
+	Open    func(namespace string) Reader      // called for every reader, from its goroutine
+	Convert func(*corev1.Event) *record.Record // nil for an event that no sink gets; called from several goroutines
 	// Positions are where the lanes start, by Key. One that is missing starts before everything retained.
 	Positions map[string]cursor.Position
 	// MayLead is asked before every hand-over to a sink. nil: always.
