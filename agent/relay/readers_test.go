@@ -60,7 +60,7 @@ func startScripted(t *testing.T, positions map[string]cursor.Position) *scripted
 	w.cancel = cancel
 	go func() { w.done <- w.relay.Run(ctx, w.drain) }()
 	synctest.Wait()
-	slices.SortFunc(w.open, func(a, b *script) int { return int(b.from.RV) - int(a.from.RV) }) //nolint:gosec // small
+	slices.SortFunc(w.open, func(a, b *script) int { return int(b.from.RV) - int(a.from.RV) })
 	return w
 }
 
@@ -175,7 +175,7 @@ func TestDeltaOfRepeats(t *testing.T) {
 		page := source.Batch{Items: []source.Item{itemOf("x", 105, 7)}, Position: cursor.Position{RV: 100}}
 		mustTake(t, w.take(t, r, page))
 		for i, rv := range []uint64{103, 105, 106} {
-			b := source.Batch{Ordered: true, Items: []source.Item{itemOf("x", rv, int32(6+i))}, Position: cursor.Position{RV: rv}} //nolint:gosec // small
+			b := source.Batch{Ordered: true, Items: []source.Item{itemOf("x", rv, int32(6+i))}, Position: cursor.Position{RV: rv}}
 			mustTake(t, w.take(t, r, b))
 		}
 		var deltas []string
@@ -204,7 +204,7 @@ func TestDeltasAreBounded(t *testing.T) {
 			mustTake(t, w.take(t, r, watched(rvs...)))
 		}
 		for i, name := range []string{"e1", "e39999"} {
-			rv := uint64(50000 + i) //nolint:gosec // small
+			rv := uint64(50000 + i)
 			b := source.Batch{Ordered: true, Items: []source.Item{itemOf(name, rv, 3)}, Position: cursor.Position{RV: rv}}
 			mustTake(t, w.take(t, r, b))
 		}

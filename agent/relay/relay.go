@@ -77,7 +77,7 @@ func New(o Options) *Relay {
 	return r
 }
 
-// Dirty is signalled when Positions has changed: something was acknowledged, or something began to wait because its
+// Dirty has a value when Positions has changed: something was acknowledged, or something began to wait because its
 // sink fails.
 func (r *Relay) Dirty() <-chan struct{} { return r.dirty }
 
@@ -136,7 +136,7 @@ func (r *Relay) Run(ctx context.Context, drain <-chan struct{}) error {
 		t.start(func() error { return w.run(working) })
 	}
 	for _, s := range r.streams {
-		s.begin(t)
+		s.begin(t) //nolint:contextcheck // the readers' context is the task's
 	}
 	t.start(func() error {
 		select {
@@ -187,8 +187,8 @@ func (t *tasks) wait() { t.group.Wait() }
 // read runs one reader until it ends. Only an error that is not the end of reading itself counts.
 func (t *tasks) read(ctx context.Context, r *reader, from cursor.Position, wait bool) error {
 	err := r.read(ctx, from, wait)
-	if err == nil || ctx.Err() != nil || errors.Is(err, errOver) {
-		return nil
+	if ended := ctx.Err() != nil || errors.Is(err, errOver); ended || err == nil {
+		return nil // as was wanted
 	}
 	return fmt.Errorf("reading the events of %s: %w", describe(r.stream.namespace), err)
 }

@@ -611,7 +611,7 @@ func TestLagIsObserved(t *testing.T) {
 	})
 }
 
-// Dirty is signalled when a sink begins to fail, so that the cursor can say since when it lags.
+// Dirty has a value when a sink begins to fail, so that the cursor can say since when it lags.
 func TestDirty(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld("a")

@@ -109,8 +109,7 @@ func (w *worker) halve(ctx context.Context, batch []*record.Record) error {
 func delay(attempt int, err error) time.Duration {
 	d := min(lastRetry, firstRetry<<min(attempt, 10))
 	d = d*3/4 + rand.N(d/2)
-	var asked *sink.RetryAfter
-	if errors.As(err, &asked) {
+	if asked, ok := errors.AsType[*sink.RetryAfter](err); ok {
 		d = max(d, min(asked.After, longestAsked))
 	}
 	return d

@@ -58,14 +58,16 @@ func (r *reader) open(ctx context.Context, cancel context.CancelFunc) (watch.Int
 }
 
 func drain(c <-chan error) {
-	for range c { //nolint:revive // read to its end
+	for range c {
+		continue // read to its end
 	}
 }
 
 // closeWatch returns only when the watch's own goroutine has ended, which closes the channel.
 func closeWatch(w watch.Interface) {
 	w.Stop()
-	for range w.ResultChan() { //nolint:revive // thrown away: the position says what is still to come
+	for range w.ResultChan() {
+		continue // thrown away: the position says what is still to come
 	}
 }
 

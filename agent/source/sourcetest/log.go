@@ -63,7 +63,10 @@ func (l *Log) Create(namespace, name, message string) uint64 {
 	l.made++
 	now := metav1.NewTime(time.Now())
 	return l.append(watch.Added, &corev1.Event{
-		ObjectMeta:    metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(fmt.Sprintf("uid-%d-%d", l.life, l.made)), CreationTimestamp: now},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, CreationTimestamp: now,
+			UID: types.UID(fmt.Sprintf("uid-%d-%d", l.life, l.made)),
+		},
 		Reason:        "Test",
 		Type:          "Normal",
 		Message:       message,
@@ -161,14 +164,14 @@ func (l *Log) current(key string) *corev1.Event { return l.at(key, l.rev) }
 // at is the event as it was at version rv, nil where there was none.
 func (l *Log) at(key string, rv uint64) *corev1.Event {
 	versions := l.versions[key]
-	for i := len(versions) - 1; i >= 0; i-- {
-		if versions[i].rv > rv {
+	for _, version := range slices.Backward(versions) {
+		if version.rv > rv {
 			continue
 		}
-		if versions[i].kind == watch.Deleted {
+		if version.kind == watch.Deleted {
 			return nil
 		}
-		return versions[i].event
+		return version.event
 	}
 	return nil
 }
