@@ -8,7 +8,8 @@ import (
 	"github.com/eventbaton/baton/e2e/verdict"
 )
 
-// window is the time from one fault to the next one. The last window's name is empty: it is the end.
+// window is the time from one fault to the next one. The first one is the start, in which a blackout says nothing; the
+// last one's name is empty: it is the end.
 type window struct {
 	fault string
 	from  time.Time
@@ -17,11 +18,11 @@ type window struct {
 // row is what happened in a window.
 type row struct {
 	Fault                  string
-	Blackout               time.Duration // the longest time without anything new
+	Blackout               time.Duration // the longest time without anything new, 0 where it says nothing
 	Stored, Lost, Repeated int
 }
 
-// score counts what was stored, lost and repeated in each window. What was stored before the first belongs to none.
+// score counts what was stored, lost and repeated in each window.
 type score struct {
 	windows []window
 	rows    []row
@@ -30,45 +31,50 @@ type score struct {
 func newScore(windows []window, first []time.Time) *score {
 	s := &score{windows: windows}
 	for i := range len(windows) - 1 {
-		gap := verdict.Gap(first, windows[i].from, windows[i+1].from, false)
-		s.rows = append(s.rows, row{Fault: windows[i].fault, Blackout: gap})
+		s.rows = append(s.rows, row{Fault: windows[i].fault})
+		if i > 0 {
+			s.rows[i].Blackout = verdict.Gap(first, windows[i].from, windows[i+1].from, false)
+		}
 	}
 	return s
 }
 
-// at is the row of a moment, nil before the first one.
+// at is the row of a moment.
 func (s *score) at(t time.Time) *row {
-	for i := len(s.rows) - 1; i >= 0; i-- {
+	for i := len(s.rows) - 1; i > 0; i-- {
 		if !t.Before(s.windows[i].from) {
 			return &s.rows[i]
 		}
 	}
-	return nil
+	return &s.rows[0]
 }
 
 // stored counts each version to the window in which it was stored.
 func (s *score) stored(events []generator.Event, r *receiver.Receiver) {
 	for _, e := range events {
-		for _, v := range e.Versions {
+		for i, v := range e.Versions {
 			row := s.at(v.At)
-			if row == nil {
-				continue
-			}
 			row.Stored++
 			uid, err := receiver.ParseUID(e.UID)
-			if err != nil || !r.Has(receiver.Version{UID: uid, RV: v.RV}) {
+			if s.expected(e, i) && (err != nil || !r.Has(receiver.Version{UID: uid, RV: v.RV})) {
 				row.Lost++
 			}
 		}
 	}
 }
 
+// expected tells whether somebody could read the i-th version: during the start it may have been overwritten before
+// there was a leader.
+func (s *score) expected(e generator.Event, i int) bool {
+	return i+1 == len(e.Versions) || !e.Versions[i+1].At.Before(s.windows[1].from)
+}
+
 // repeated counts each repeat to the window in which it came.
 func (s *score) repeated(r *receiver.Receiver) {
 	known := map[receiver.Version]bool{}
 	for _, a := range r.Arrivals() {
-		if row := s.at(r.Start().Add(a.At)); known[a.Version] && row != nil {
-			row.Repeated++
+		if known[a.Version] {
+			s.at(r.Start().Add(a.At)).Repeated++
 		}
 		known[a.Version] = true
 	}
@@ -79,7 +85,7 @@ func (t *story) judge() outcome {
 	cursors := s.fleet.Cursors.All()
 	wrong := append(t.wrong, verdict.Cursors(cursors, nil, false)...)
 	result := verdict.Judge(verdict.Case{
-		Made: made, Receiver: r, Cursors: cursors, Stream: "receiver", Since: t.windows[0].from,
+		Made: made, Receiver: r, Cursors: cursors, Stream: "receiver", Since: t.windows[1].from,
 	})
 	score := newScore(t.windows, result.First)
 	score.stored(made, r)

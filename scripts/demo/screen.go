@@ -45,11 +45,14 @@ func open(out *os.File, plain bool) screen {
 type pipe struct{ out io.Writer }
 
 func (p *pipe) tell(t told) {
-	fmt.Fprintf(p.out, "%6.2f s  %s\n", t.At.Seconds(), t.Text)
+	fmt.Fprintf(p.out, "%6.2f s       %s\n", t.At.Seconds(), t.Text)
 }
 
 func (p *pipe) act(at time.Duration, i int) {
-	fmt.Fprintf(p.out, "%6.2f s  %d/%d %s. %s\n", at.Seconds(), i+1, len(acts), acts[i].Title, acts[i].Why)
+	fmt.Fprintf(p.out, "%6.2f s  %d/%d  %s\n", at.Seconds(), i+1, len(acts), acts[i].Title)
+	for _, l := range wrap(acts[i].Why, 90) {
+		fmt.Fprintf(p.out, "               %s\n", l)
+	}
 }
 
 func (p *pipe) draw(scene)   {}

@@ -57,6 +57,7 @@ func play(ctx context.Context, s *stage, show *show) (outcome, error) {
 }
 
 func (t *story) setUp(ctx context.Context) error {
+	t.begin("start")
 	if err := t.stage.set(ctx, t.show.tell); err != nil {
 		return err
 	}

@@ -42,7 +42,11 @@ func (o outcome) text(p paint) string {
 func (o outcome) lines() []line {
 	lines := []line{{}, o.line("fault", "blackout", "stored", "lost", "repeated", dim)}
 	for _, r := range o.rows {
-		lines = append(lines, o.line(r.Fault, seconds(r.Blackout), fmt.Sprint(r.Stored), fmt.Sprint(r.Lost), fmt.Sprint(r.Repeated), lostLook(r.Lost)))
+		blackout := "-"
+		if r.Blackout > 0 {
+			blackout = seconds(r.Blackout)
+		}
+		lines = append(lines, o.line(r.Fault, blackout, fmt.Sprint(r.Stored), fmt.Sprint(r.Lost), fmt.Sprint(r.Repeated), lostLook(r.Lost)))
 	}
 	total := o.line("in all", "", fmt.Sprint(o.stored), fmt.Sprint(len(o.lost)), fmt.Sprint(o.repeated), lostLook(len(o.lost)))
 	lines = append(lines, total, line{})
@@ -68,11 +72,10 @@ func lostLook(n int) look {
 
 func (o outcome) meaning() []line {
 	lines := []line{
-		{{"  Blackout is the longest time in which nothing new arrived. ", dim}},
-		{{fmt.Sprintf("  With SIGKILL it includes the %s until the kubelet's report; the lease of %s was not waited for.",
-			seconds(kubelet), lease), dim}},
+		{{"  Blackout is the longest time in which nothing new arrived.", dim}},
+		{{fmt.Sprintf("  With SIGKILL it includes the %s until the kubelet's report; the lease of %.0f s was not waited for.",
+			seconds(kubelet), lease.Seconds()), dim}},
 	}
-	lines[0][0].text = strings.TrimRight(lines[0][0].text, " ")
 	if o.repeated > 0 {
 		lines = append(lines, line{{"  What is repeated was sent after the cursor was last written; it carries the same id, so a receiver can drop it.", dim}})
 	}

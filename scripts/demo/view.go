@@ -35,7 +35,7 @@ type told struct {
 
 const (
 	margin    = 2
-	minWidth  = 60
+	minWidth  = 72
 	maxWidth  = 110
 	minHeight = 20
 	// fixed is how many lines a picture has besides what has happened and what has arrived.
