@@ -117,12 +117,17 @@ func (j *judge) arrive() {
 	}
 }
 
-// claims are the cursors with which the epochs began.
+// claims are the cursors with which the epochs began. An epoch that began in the middle of a list has none: what it may
+// repeat is not a matter of versions.
 func claims(states []fleet.CursorState, stream string) map[int64]uint64 {
-	m := map[int64]uint64{}
+	m, known := map[int64]uint64{}, map[int64]bool{}
 	for _, s := range states {
 		rv, ok := s.RVs[stream]
-		if _, known := m[s.Epoch]; ok && !known && !s.Listing[stream] {
+		if !ok || known[s.Epoch] {
+			continue
+		}
+		known[s.Epoch] = true
+		if !s.Listing[stream] {
 			m[s.Epoch] = rv
 		}
 	}

@@ -56,6 +56,9 @@ func TestJudge(t *testing.T) {
 	claim := func(epoch int64, rv uint64) fleet.CursorState {
 		return fleet.CursorState{Epoch: epoch, RVs: map[string]uint64{"s": rv}}
 	}
+	listing := func(epoch int64) fleet.CursorState {
+		return fleet.CursorState{Epoch: epoch, RVs: map[string]uint64{"s": 0}, Listing: map[string]bool{"s": true}}
+	}
 	both := []generator.Event{event(1, 10, 12), event(2, 11)}
 	for _, test := range []struct {
 		name           string
@@ -77,6 +80,10 @@ func TestJudge(t *testing.T) {
 		{
 			name: "repeated before the cursor", made: both[1:], cursors: []fleet.CursorState{claim(1, 5), claim(2, 11)},
 			got: []sent{{2, 11, 1, -1, 1}, {2, 11, 1, -1, 2}}, repeated: 1, wrong: "which began at 11",
+		},
+		{
+			name: "repeated in a list", made: both[1:], cursors: []fleet.CursorState{claim(1, 5), listing(2), claim(2, 11)},
+			got: []sent{{2, 11, 1, -1, 1}, {2, 11, 1, -1, 2}}, repeated: 1,
 		},
 		{name: "repeated in one epoch", made: both[1:], got: []sent{{2, 11, 1, -1, 1}, {2, 11, 1, -1, 1}}, repeated: 1, wrong: "twice in epoch 1"},
 		{name: "a wrong count", made: both[1:], got: []sent{{2, 11, 7, -1, 1}}, wrong: "count 7, stored was 1"},
