@@ -16,6 +16,7 @@ import (
 	"github.com/eventbaton/baton/agent/relay"
 	"github.com/eventbaton/baton/agent/sink"
 	"github.com/eventbaton/baton/agent/source"
+	"github.com/eventbaton/baton/agent/source/sourcetest"
 )
 
 // discard takes everything at once.
@@ -95,5 +96,51 @@ func BenchmarkDispatch(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkBacklog is the time for a backlog from the log to the acknowledgement, beside that of only paging through
+// it, both against the log in memory.
+func BenchmarkBacklog(b *testing.B) {
+	const events = 20000
+	log := sourcetest.New(1)
+	for _, name := range many("e", events) {
+		log.Create("x", name, "Back-off restarting failed container in the pod")
+	}
+	b.Run("bare", func(b *testing.B) {
+		for b.Loop() {
+			o := metav1.ListOptions{Limit: 500}
+			for more := true; more; more = o.Continue != "" {
+				list, err := log.List(b.Context(), "", o, 1<<30)
+				if err != nil {
+					b.Fatal(err)
+				}
+				o.Continue = list.Continue
+			}
+		}
+		b.ReportMetric(float64(events*b.N)/b.Elapsed().Seconds(), "events/s")
+	})
+	b.Run("relayed", func(b *testing.B) {
+		for b.Loop() {
+			relayBacklog(b, log)
+		}
+		b.ReportMetric(float64(events*b.N)/b.Elapsed().Seconds(), "events/s")
+	})
+}
+
+func relayBacklog(b *testing.B, log *sourcetest.Log) {
+	b.Helper()
+	r := relay.New(relay.Options{
+		Sinks: []*relay.Sink{relay.NewSink(relay.SinkOptions{Name: "a", Sink: discard{}})}, Streams: []string{""}, Convert: convertAll,
+		Open: func(string) relay.Reader { return source.New(source.Options{Events: log}) },
+	})
+	drain, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- r.Run(b.Context(), drain) }()
+	for r.Positions()["a"].RV < log.RV() {
+		<-r.Dirty()
+	}
+	close(drain)
+	if err := <-ended; err != nil {
+		b.Fatal(err)
 	}
 }
