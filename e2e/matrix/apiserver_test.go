@@ -44,6 +44,10 @@ func apiserverCells() []cell {
 			latestOnly: true, goesBack: true, fault: eventsEtcdWiped,
 		},
 		{name: "events expire", plane: own(controlplane.Options{EventTTL: shortTTL}), fault: eventsExpire, after: expiryIsProgress},
+		{
+			name: "sink down beyond the events' TTL, leader gone", plane: own(controlplane.Options{EventTTL: shortTTL}),
+			latestOnly: true, fault: expiredUnsent,
+		},
 		{name: "all agents dead for two minutes", fault: allDead},
 		{name: "rights on events revoked and given back", fault: eventsRevoked},
 	}
@@ -143,8 +147,16 @@ func compactedAway(r *run) {
 	}
 }
 
-// status is what an agent says of itself.
-func (r *run) status(a *fleet.Agent) (s struct{ Counters struct{ Gaps, WentBack int } }) {
+// status is a part of what an agent says of itself.
+type status struct {
+	Problem  string
+	Counters struct{ Gaps, WentBack int }
+	Sinks    []struct {
+		LastGap *struct{ From, To time.Time }
+	}
+}
+
+func (r *run) status(a *fleet.Agent) (s status) {
 	r.Helper()
 	r.must(a.Status(r.ctx, &s))
 	return s
@@ -214,6 +226,29 @@ func eventsExpire(r *run) {
 	r.pass(shortTTL)
 }
 
+// expiredUnsent has events expire before they could be sent: the leader that had read them is gone, and so is their
+// place in the log. What is left has to arrive, and how much may be missing has to be said.
+func expiredUnsent(r *run) {
+	old := r.leader()
+	down := r.inject()
+	r.sink.Down()
+	r.pass(shortTTL + lease)
+	r.kill(old)
+	r.once(func() error { return r.plane.Compact(r.ctx) })
+	next := r.successor(old)
+	r.must(r.sink.Up())
+	r.heal()
+	r.delivering()
+	r.excuse(down.Add(-time.Second), time.Now().Add(-shortTTL))
+	gap := r.status(next).Sinks[0].LastGap
+	if gap == nil {
+		r.Fatal("the new leader does not say that something may be missing")
+	}
+	if gap.From.Before(down.Add(-5*time.Second)) || gap.From.After(down.Add(time.Second)) || gap.To.Before(gap.From.Add(lease)) {
+		r.Errorf("the sink was down from %v on, longer than events are kept; what may be missing is said to be from %v to %v", down, gap.From, gap.To)
+	}
+}
+
 // expiryIsProgress looks for deletions that were delivered, and waits until those after the last event, of which there
 // is nothing else to see, have moved the cursor.
 func expiryIsProgress(r *run) {
@@ -272,7 +307,9 @@ func eventsRevoked(r *run) {
 	}
 	leader.Proxy.Cut()
 	leader.Proxy.Heal()
-	r.eventually("the leader is not ready", 20*time.Second, func() bool { return !leader.Ready(r.ctx) })
+	r.eventually("the leader is not ready, and says why", 20*time.Second, func() bool {
+		return !leader.Ready(r.ctx) && strings.Contains(r.status(leader).Problem, "forbidden")
+	})
 	r.pass(2 * time.Second)
 	for _, a := range r.fleet.Agents() {
 		r.must(a.Grant(r.ctx, fleet.Events))
