@@ -33,19 +33,11 @@ type Options struct {
 	Streams []string                           // namespaces, [""] for all in one
 	Open    func(namespace string) Reader      // called for every reader, from its goroutine
 	Convert func(*corev1.Event) *record.Record // nil for an event that no sink gets; called from several goroutines
-	// Positions are where the lanes start, by Key. One that is missing starts before everything retained.
+	// Positions are where the lanes start, by cursor.Key. One that is missing starts before everything retained.
 	Positions map[string]cursor.Position
 	// MayLead is asked before every hand-over to a sink. nil: always.
 	MayLead func() bool
 	Log     *slog.Logger
-}
-
-// Key is the name of a lane's position: the sink's, and the namespace's where streams are namespaces.
-func Key(sink, namespace string) string {
-	if namespace == "" {
-		return sink
-	}
-	return sink + "." + namespace
 }
 
 // Relay relays events for one term of leadership.
@@ -68,7 +60,7 @@ func New(o Options) *Relay {
 	for _, namespace := range o.Streams {
 		s := &stream{relay: r, namespace: namespace}
 		for _, sink := range o.Sinks {
-			key := Key(sink.Name(), namespace)
+			key := cursor.Key(sink.Name(), namespace)
 			s.lanes = append(s.lanes, newLane(key, namespace, sink, o.Positions[key], r.touch))
 		}
 		r.streams = append(r.streams, s)
@@ -88,7 +80,7 @@ func (r *Relay) touch() {
 	}
 }
 
-// Positions says how far each lane's sink has acknowledged, by Key. They never go back but where the log did: ask
+// Positions says how far each lane's sink has acknowledged, by cursor.Key. They never go back but where the log did: ask
 // Resets first.
 func (r *Relay) Positions() map[string]cursor.Position {
 	positions := make(map[string]cursor.Position, len(r.lanes))
@@ -98,7 +90,7 @@ func (r *Relay) Positions() map[string]cursor.Position {
 	return positions
 }
 
-// Resets are the positions that went back with the log since Resets was last called, by Key.
+// Resets are the positions that went back with the log since Resets was last called, by cursor.Key.
 func (r *Relay) Resets() map[string]cursor.Position {
 	resets := map[string]cursor.Position{}
 	for _, l := range r.lanes {

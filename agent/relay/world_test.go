@@ -161,7 +161,7 @@ func (w *world) add(o relay.SinkOptions, r *receiver) {
 func (w *world) from(p cursor.Position) {
 	for name := range w.receivers {
 		for _, stream := range w.options.Streams {
-			w.options.Positions[relay.Key(name, stream)] = p
+			w.options.Positions[cursor.Key(name, stream)] = p
 		}
 	}
 }
