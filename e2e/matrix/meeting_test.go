@@ -70,17 +70,15 @@ func (m *meeting) do(ctx context.Context, what func() error) error {
 	return m.err
 }
 
-// leave is for one that comes no more: the others do what is left to do without it.
-func (m *meeting) leave(failed bool) {
+// leave is for one that comes no more. Who waits for it fails; what is done later is done without it.
+func (m *meeting) leave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.members--
 	if m.arrived == 0 || m.arrived < m.members {
 		return
 	}
-	if failed {
-		m.err = errLeft
-	}
+	m.err = errLeft
 	close(m.open)
 	m.arrived, m.open = 0, make(chan struct{})
 }

@@ -58,9 +58,9 @@ func newRun(t *testing.T, c cell, lock string, p *planes, m *meeting) *run {
 	r := &run{T: t, cell: c, lock: lock, ctx: ctx, planes: p, together: m, wrote: map[string]bool{}}
 	r.namespace = fmt.Sprintf("cell-%d", namespaces.Add(1))
 	if c.alone {
-		m.leave(false) // its two runs don't meet
+		m.leave() // its two runs don't meet
 	} else {
-		t.Cleanup(func() { m.leave(t.Failed()) })
+		t.Cleanup(m.leave)
 	}
 	return r
 }
