@@ -46,7 +46,8 @@ func given(name string) bool {
 
 func main(m *testing.M) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+	// The first signal ends the cells in order; a second one ends the process, and the sweepers clean up.
+	context.AfterFunc(ctx, stop)
 	var err error
 	if suite.files, err = child.Open("baton-matrix"); err == nil {
 		suite.binary, err = fleet.Build(ctx, suite.files.Dir)
