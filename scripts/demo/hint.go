@@ -4,8 +4,8 @@ import "strings"
 
 // hints are what a newcomer can do about an error, by a part of its text: most of it was written by other programs.
 var hints = []struct{ part, text string }{
-	{"no space left on device", "The disk is full. The demo needs about 500 MB in the folder for temporary files (TMPDIR names another one), and the\n" +
-		"first time about 4 GB in Go's build cache (GOCACHE names another one)."},
+	{"no space left on device", "The disk is full. The demo needs about 500 MB in the folder for temporary files (TMPDIR names\n" +
+		"another one), and the first time about 4 GB in Go's build cache (GOCACHE names another one)."},
 	{"disk quota exceeded", "Your share of the disk is used up: TMPDIR and GOCACHE name other folders."},
 	{"failed to initialize build cache", "Go can't use its build cache: set GOCACHE to a folder that you may write."},
 	{"GOCACHE is not defined", "Go has no folder for its build cache: set GOCACHE (or HOME) to a folder that you may write."},
@@ -14,7 +14,8 @@ var hints = []struct{ part, text string }{
 	{`"go": executable file not found`, "Go is not on PATH. Go 1.26 or later is all that the demo needs: https://go.dev/dl"},
 	{"no free loopback port", "The demo needs about ten free ports of 127.0.0.1 between 18000 and 32000."},
 	{"address already in use", "Another program took a port of 127.0.0.1 between its choice and its use: just try again."},
-	{"cannot assign requested address", "The loopback interface has no 127.0.0.1: in a container, `ip link set lo up` may be what is missing."},
+	{"cannot assign requested address", "The loopback interface has no 127.0.0.1: in a container, `ip link set lo up`\n" +
+		"may be what is missing."},
 	{"exec format error", "KUBEBUILDER_ASSETS or BATON_BINARY names programs for another kind of machine: unset it."},
 	{"has no executable", "Unset KUBEBUILDER_ASSETS and `make demo` builds what it needs."},
 	{"too many open files", "The limit of open files is too low: `ulimit -n 1024` raises it."},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/eventbaton/baton/e2e/generator"
@@ -33,10 +34,16 @@ func newScore(windows []window, first []time.Time) *score {
 	for i := range len(windows) - 1 {
 		s.rows = append(s.rows, row{Fault: windows[i].fault})
 		if i > 0 {
-			s.rows[i].Blackout = verdict.Gap(first, windows[i].from, windows[i+1].from, false)
+			s.rows[i].Blackout = blackout(first, windows[i].from, windows[i+1].from)
 		}
 	}
 	return s
+}
+
+// blackout is the longest time without a first arrival. One in which the next window begins is the next one's.
+func blackout(first []time.Time, from, to time.Time) time.Duration {
+	end, _ := slices.BinarySearchFunc(first, to, time.Time.Compare)
+	return verdict.Gap(first[:end], from, to, false)
 }
 
 // at is the row of a moment.
@@ -83,7 +90,7 @@ func (s *score) repeated(r *receiver.Receiver) {
 func (t *story) judge() outcome {
 	s, made, r := t.stage, t.stage.events.Log().Events(), t.stage.feed.receiver
 	cursors := s.fleet.Cursors.All()
-	wrong := append(t.wrong, verdict.Cursors(cursors, nil, false)...)
+	wrong := slices.Concat(t.wrong, verdict.Cursors(cursors, nil, false))
 	result := verdict.Judge(verdict.Case{
 		Made: made, Receiver: r, Cursors: cursors, Stream: "receiver", Since: t.windows[1].from,
 	})

@@ -73,20 +73,20 @@ const (
 type terminal struct {
 	out           io.Writer
 	measure       func() (width, height int)
-	colour        paint
+	shade         paint
 	drawn         int // lines of the last picture
 	width, height int // of the last picture's terminal
 }
 
-func newTerminal(out io.Writer, measure func() (int, int), colour bool) *terminal {
-	return &terminal{out: out, measure: measure, colour: paint(colour)}
+func newTerminal(out io.Writer, measure func() (int, int), shade bool) *terminal {
+	return &terminal{out: out, measure: measure, shade: paint(shade)}
 }
 
 // What is told and announced, the next picture has.
 func (t *terminal) tell(told)              {}
 func (t *terminal) act(time.Duration, int) {}
 
-func (t *terminal) paint() paint { return t.colour }
+func (t *terminal) paint() paint { return t.shade }
 
 func (t *terminal) draw(s scene) {
 	width, height := t.measure()
@@ -108,7 +108,7 @@ func (t *terminal) draw(s scene) {
 		fmt.Fprintf(&b, "\x1b[%dA", t.drawn)
 	}
 	for _, l := range lines {
-		b.WriteString("\r" + strings.TrimRight(l.text(width-1, t.colour), " ") + eraseRight + "\n")
+		b.WriteString("\r" + strings.TrimRight(l.text(width-1, t.shade), " ") + eraseRight + "\n")
 	}
 	b.WriteString(eraseBelow + endFrame)
 	t.drawn, t.width, t.height = len(lines), width, height

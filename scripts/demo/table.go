@@ -60,7 +60,10 @@ func (o outcome) line(fault, blackout, stored, lost, repeated string, l look) li
 	if l == dim {
 		rest = dim
 	}
-	return line{{fmt.Sprintf("  %-10s %9s %8s ", fault, blackout, stored), rest}, {fmt.Sprintf("%7s", lost), l}, {fmt.Sprintf("%11s", repeated), rest}}
+	return line{
+		{fmt.Sprintf("  %-10s %9s %8s ", fault, blackout, stored), rest}, {fmt.Sprintf("%7s", lost), l},
+		{fmt.Sprintf("%11s", repeated), rest},
+	}
 }
 
 func lostLook(n int) look {
@@ -77,7 +80,7 @@ func (o outcome) meaning() []line {
 			seconds(kubelet), lease.Seconds()), dim}},
 	}
 	if o.repeated > 0 {
-		lines = append(lines, line{{"  What is repeated was sent after the cursor was last written; it carries the same id, so a receiver can drop it.", dim}})
+		lines = append(lines, line{{"  Repeated is what was sent after the cursor was last written; by its id a receiver can drop it.", dim}})
 	}
 	if o.err() == nil {
 		return append(lines, line{{fmt.Sprintf("  All %d versions of events arrived. Nothing was lost.", o.stored), good}})

@@ -188,6 +188,7 @@ func event(d delivery, agents []actor, width int) line {
 	}
 	room := max(0, width-margin-11-margin-1-18-18-2)
 	return line{
-		{"▍", agentLook(agents, d.Agent)}, {fit(object, 18) + " ", dim}, {fit(clean(d.Reason), 17) + " ", kind}, {cut(message, room), plain},
+		{"▍", agentLook(agents, d.Agent)}, {fit(object, 18) + " ", dim}, {fit(clean(d.Reason), 17) + " ", kind},
+		{cut(message, room), plain},
 	}
 }
