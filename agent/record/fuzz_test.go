@@ -60,6 +60,9 @@ func checkRecord(t *testing.T, r *Record) {
 	if !json.Valid(line) || !utf8.Valid(line) || bytes.ContainsAny(line, "\n\r") {
 		t.Fatalf("not one line of valid JSON: %q", line)
 	}
+	if want := encoded(t, r); !bytes.Equal(line, want) {
+		t.Fatalf("got  %s\nwant %s", line, want)
+	}
 	var back Record
 	if err := json.Unmarshal(line, &back); err != nil {
 		t.Fatal(err)
@@ -73,6 +76,18 @@ func checkRecord(t *testing.T, r *Record) {
 	if r.Size() < len(r.Message)+len(r.ID) || 7*r.Size() < len(line) {
 		t.Errorf("size %d for %d bytes of JSON", r.Size(), len(line))
 	}
+}
+
+// encoded is what encoding/json makes of the record.
+func encoded(t *testing.T, r *Record) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 func checkID(t *testing.T, e *corev1.Event, o Origin) {

@@ -3,20 +3,140 @@ package record
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"time"
 	"unsafe"
 )
 
 // AppendJSON appends the record's JSON to dst: what encoding/json makes of the struct, in the struct's order, without
-// the escapes for HTML, on one line and without a line's end.
+// the escapes for HTML, on one line and without a line's end. It is written out, because encoding/json takes more than
+// twice as long, and this is a quarter of what an event of a backlog costs.
 //
 // It panics for times outside the years 1 to 9999, which a record of From never has.
 func (r *Record) AppendJSON(dst []byte) []byte {
+	o := open(dst)
+	o.text("id", r.ID)
+	o.text("cluster", r.Cluster)
+	o.optional("clusterName", r.ClusterName)
+	o.texts("tags", r.Tags)
+	o.time("time", r.Time)
+	o.text("type", r.Type)
+	o.text("reason", r.Reason)
+	o.optional("action", r.Action)
+	o.text("message", r.Message)
+	o.text("namespace", r.Namespace)
+	o.text("name", r.Name)
+	o.dst = r.Object.appendJSON(o.key("object"))
+	if r.Related != nil {
+		o.dst = r.Related.appendJSON(o.key("related"))
+	}
+	o.dst = r.Source.appendJSON(o.key("source"))
+	o.number("count", r.Count)
+	if r.CountDelta != nil {
+		o.number("countDelta", *r.CountDelta)
+	}
+	o.time("first", r.First)
+	o.time("last", r.Last)
+	o.dst = r.Leader.appendJSON(o.key("leader"))
+	return o.close()
+}
+
+func (r *Object) appendJSON(dst []byte) []byte {
+	o := open(dst)
+	o.optional("apiVersion", r.APIVersion)
+	o.text("kind", r.Kind)
+	o.optional("namespace", r.Namespace)
+	o.text("name", r.Name)
+	o.optional("uid", r.UID)
+	o.optional("fieldPath", r.FieldPath)
+	return o.close()
+}
+
+func (s *Source) appendJSON(dst []byte) []byte {
+	o := open(dst)
+	o.optional("component", s.Component)
+	o.optional("instance", s.Instance)
+	o.optional("host", s.Host)
+	return o.close()
+}
+
+func (l *Leader) appendJSON(dst []byte) []byte {
+	o := open(dst)
+	o.text("identity", l.Identity)
+	o.number("epoch", l.Epoch)
+	return o.close()
+}
+
+// object is a JSON object that is being written.
+type object struct{ dst []byte }
+
+func open(dst []byte) object { return object{append(dst, '{')} }
+
+func (o *object) close() []byte { return append(o.dst, '}') }
+
+// key begins a member and returns what its value is to be appended to.
+func (o *object) key(name string) []byte {
+	if o.dst[len(o.dst)-1] != '{' {
+		o.dst = append(o.dst, ',')
+	}
+	o.dst = append(o.dst, '"')
+	o.dst = append(o.dst, name...)
+	return append(o.dst, '"', ':')
+}
+
+func (o *object) text(name, s string) { o.dst = appendText(o.key(name), s) }
+
+func (o *object) optional(name, s string) {
+	if s != "" {
+		o.text(name, s)
+	}
+}
+
+func (o *object) texts(name string, ss []string) {
+	if len(ss) == 0 {
+		return
+	}
+	o.dst = append(o.key(name), '[')
+	for i, s := range ss {
+		if i > 0 {
+			o.dst = append(o.dst, ',')
+		}
+		o.dst = appendText(o.dst, s)
+	}
+	o.dst = append(o.dst, ']')
+}
+
+func (o *object) number(name string, n int64) { o.dst = strconv.AppendInt(o.key(name), n, 10) }
+
+func (o *object) time(name string, t time.Time) {
+	dst, err := t.AppendText(append(o.key(name), '"'))
+	if err != nil {
+		panic(fmt.Sprintf("the record's %s: %v", name, err))
+	}
+	o.dst = append(dst, '"')
+}
+
+// appendText appends a string. One with control characters, or beyond ASCII, is left to encoding/json.
+func appendText(dst []byte, s string) []byte {
+	text, done := append(dst, '"'), 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c > '~':
+			return appendEscaped(dst, s)
+		case c == '"' || c == '\\':
+			text = append(text, s[done:i]...)
+			text, done = append(text, '\\'), i
+		}
+	}
+	text = append(text, s[done:]...)
+	return append(text, '"')
+}
+
+func appendEscaped(dst []byte, s string) []byte {
 	w := appender(dst)
 	enc := json.NewEncoder(&w)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
-		panic(fmt.Sprintf("record %s: %v", r.ID, err))
-	}
+	_ = enc.Encode(s) // fails neither for a string nor for this writer
 	return w[:len(w)-1]
 }
 
