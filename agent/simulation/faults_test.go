@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"fmt"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -25,7 +26,7 @@ func (w *world) fault(c *chance) {
 		{weight: 1, do: w.cutWatches},
 		{weight: 2, do: w.deleteCursors},
 		{weight: 3, do: w.damageCursors},
-		{weight: 1, do: w.labelCursors},
+		{weight: 2, do: w.labelCursors},
 		{weight: 1, do: w.claimByHand},
 		{weight: 2, impure: true, do: w.deleteLock},
 		{weight: 2, impure: true, do: w.editLock},
@@ -230,11 +231,20 @@ func (w *world) claimByHand(*chance) {
 	})
 }
 
+// labelCursors is a controller that keeps labelling the object, so that every write of it meets another's. Once the
+// leader ends meanwhile, claims do too.
 func (w *world) labelCursors(c *chance) {
-	w.note("cursors labelled", "")
-	_ = w.api.ConfigMaps.Edit(cursorsName, func(o *corev1.ConfigMap) { // There may be none yet.
-		o.Labels = map[string]string{"n": time.Duration(c.next() >> 1).String()}
-	})
+	every, times := c.between(5*time.Millisecond, 50*time.Millisecond), 10+c.below(150)
+	w.note("cursors labelled", "%d times, every %v", times, every)
+	for n := range times {
+		if n == 5 && c.yes(0.7) {
+			w.replace(c)
+		}
+		_ = w.api.ConfigMaps.Edit(cursorsName, func(o *corev1.ConfigMap) { // There may be none yet.
+			o.Labels = map[string]string{"n": fmt.Sprint(n)}
+		})
+		time.Sleep(every)
+	}
 }
 
 func (w *world) deleteLock(*chance) {
@@ -265,6 +275,9 @@ func (w *world) deletePodOfTheLiving(c *chance) {
 	p := w.victim(c)
 	d := c.between(time.Second, 2*w.lease)
 	w.note("wrong proof of death", "%s, cut off for %v", p.name, d)
+	w.mu.Lock()
+	p.disowned = true
+	w.mu.Unlock()
 	p.part(true)
 	_ = w.api.Pods.Delete(p.id.Pod) // It may have gone already.
 	w.newPod(p.kind)

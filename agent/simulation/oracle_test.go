@@ -20,6 +20,8 @@ type knowledge struct {
 	version uint64        // the highest version of the lock that it was told of
 	other   time.Duration // when it was told of another holder, 0 for never
 	newer   time.Duration // when it was told of a newer claim
+	lease   uint64        // the highest version of the Lease, where that wins over its own lock
+	wins    time.Duration // when it was told that somebody holds the Lease
 }
 
 // register is what the checks know of the cursors. A damage done by hand starts a new one: what was damaged may be
@@ -187,6 +189,13 @@ func (w *world) learned(p *process, kind string, o metav1.Object) {
 		} else if holder != "" {
 			p.knows.other = now
 		}
+	case o.GetName() == lockName && kind == "leases" && version(o) > p.knows.lease:
+		p.knows.lease = version(o)
+		p.knows.wins = 0
+		holder, _ := lockRecord(o)
+		if h := w.byOwner[holder]; h != nil && !h.isDead() && !h.disowned {
+			p.knows.wins = now
+		}
 	case o.GetName() == cursorsName && p.epoch > 0:
 		if s, err := cursor.Read(o.(*corev1.ConfigMap)); err == nil && s.Owner != p.owner && s.Epoch > p.epoch {
 			p.knows.newer = now
@@ -201,7 +210,7 @@ func (w *world) workBegins(p *process, t *election.Term) {
 	if p.term != nil {
 		w.violation("two terms at once", "%s", p.name)
 	}
-	p.term, p.epoch = t, 0
+	p.term, p.epoch, p.began = t, 0, time.Since(w.began)
 	p.knows.other, p.knows.newer = 0, 0
 }
 
@@ -248,6 +257,9 @@ func (w *world) handedOut(p *process, epoch int64) {
 	}
 	if t := p.knows.newer; t > 0 && t < now {
 		w.violation("worked though it knew of a newer claim", "%s, for %v", p.name, now-t)
+	}
+	if t := p.knows.wins; t > p.began && t < now {
+		w.violation("worked though it knew that the Lease is held", "%s, for %v", p.name, now-t)
 	}
 	if over := (clock{p}).Mono() - p.good - p.lease*2/3; over > time.Millisecond {
 		w.violation("worked beyond its own deadline", "%s, by %v", p.name, over)

@@ -58,6 +58,8 @@ type process struct {
 	epoch    int64          // that it has claimed in this term, 0 for none
 	good     time.Duration  // by its monotonic clock, the start of the last write of the lock that it knows has happened
 	knows    knowledge
+	began    time.Duration            // when the term's work began
+	disowned bool                     // its Pod was deleted while it lived
 	starts   map[uint64]time.Duration // of its writes of the lock, by the version that they made
 	killedAt time.Time                // by its own wall clock
 }

@@ -10,12 +10,16 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 var (
 	seed      = flag.Uint64("seed", 0, "run this schedule alone and tell it step by step")
 	schedules = flag.Int("schedules", 10000, "how many schedules to run")
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // must are the things that have to happen in the schedules, or they prove nothing.
 var must = []string{

@@ -252,7 +252,27 @@ func (w *world) recover() {
 	time.Sleep(10 * time.Second) // A kubelet may still kill one whose Pod was deleted.
 	if !w.within(func() bool { return len(w.leaders()) == 1 }) {
 		w.violation("not one leader in the end", "%d", len(w.leaders()))
+		return
 	}
+	if !w.within(w.carried) {
+		w.violation("the lock does not carry the epoch", "")
+	}
+}
+
+// carried says whether the leader's lock has its epoch, so that it would survive a deletion of the cursors.
+func (w *world) carried() bool {
+	l := w.leaders()
+	if len(l) != 1 {
+		return false
+	}
+	o := w.lockObject(l[0].kind)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o == nil {
+		return false
+	}
+	_, epoch := lockRecord(o)
+	return epoch >= l[0].epoch
 }
 
 func (w *world) savedSince(t time.Duration) bool {
