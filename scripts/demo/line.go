@@ -18,7 +18,7 @@ const (
 )
 
 // agentLooks tell the agents apart, by their number.
-var agentLooks = []look{"36", "35", "34"}
+var agentLooks = []look{"36", "35", "94"}
 
 // paint says whether looks are shown.
 type paint bool

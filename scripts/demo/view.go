@@ -123,7 +123,7 @@ func pulse(s scene, width int) []line {
 		l = append(l, span{string(bar(b.N)), agentLook(s.Agents, b.Agent)})
 	}
 	counts := fmt.Sprintf("             %d stored, %d arrived, %d repeated", s.Stored, s.Arrived, s.Repeated)
-	return []line{l, {{counts, plain}}}
+	return []line{l, {{fit(counts, 52), plain}, {"  (a bar is a quarter second)", dim}}}
 }
 
 // bar is half a line high at the usual rate.
