@@ -41,15 +41,15 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 	return o.close()
 }
 
-func (r *Object) appendJSON(dst []byte) []byte {
-	o := open(dst)
-	o.optional("apiVersion", r.APIVersion)
-	o.text("kind", r.Kind)
-	o.optional("namespace", r.Namespace)
-	o.text("name", r.Name)
-	o.optional("uid", r.UID)
-	o.optional("fieldPath", r.FieldPath)
-	return o.close()
+func (o *Object) appendJSON(dst []byte) []byte {
+	w := open(dst)
+	w.optional("apiVersion", o.APIVersion)
+	w.text("kind", o.Kind)
+	w.optional("namespace", o.Namespace)
+	w.text("name", o.Name)
+	w.optional("uid", o.UID)
+	w.optional("fieldPath", o.FieldPath)
+	return w.close()
 }
 
 func (s *Source) appendJSON(dst []byte) []byte {
@@ -109,34 +109,38 @@ func (o *object) texts(name string, ss []string) {
 func (o *object) number(name string, n int64) { o.dst = strconv.AppendInt(o.key(name), n, 10) }
 
 func (o *object) time(name string, t time.Time) {
-	dst, err := t.AppendText(append(o.key(name), '"'))
-	if err != nil {
+	o.dst = append(o.key(name), '"')
+	var err error
+	if o.dst, err = t.AppendText(o.dst); err != nil {
 		panic(fmt.Sprintf("the record's %s: %v", name, err))
 	}
-	o.dst = append(dst, '"')
+	o.dst = append(o.dst, '"')
 }
 
 // appendText appends a string. One with control characters, or beyond ASCII, is left to encoding/json.
 func appendText(dst []byte, s string) []byte {
-	text, done := append(dst, '"'), 0
+	before, done := len(dst), 0
+	dst = append(dst, '"')
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < ' ' || c > '~':
-			return appendEscaped(dst, s)
+			return appendEscaped(dst[:before], s)
 		case c == '"' || c == '\\':
-			text = append(text, s[done:i]...)
-			text, done = append(text, '\\'), i
+			dst = append(dst, s[done:i]...)
+			dst, done = append(dst, '\\'), i
 		}
 	}
-	text = append(text, s[done:]...)
-	return append(text, '"')
+	dst = append(dst, s[done:]...)
+	return append(dst, '"')
 }
 
 func appendEscaped(dst []byte, s string) []byte {
 	w := appender(dst)
 	enc := json.NewEncoder(&w)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // fails neither for a string nor for this writer
+	if err := enc.Encode(s); err != nil {
+		panic(fmt.Sprintf("the string %q: %v", s, err)) // fails neither for a string nor for this writer
+	}
 	return w[:len(w)-1]
 }
 

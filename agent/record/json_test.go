@@ -100,8 +100,7 @@ func checkExample(t *testing.T, doc []byte) {
 // documented gives "`name` type presence" for each field, those of related once: they are those of object.
 func documented(t reflect.Type, prefix string) []string {
 	var rows []string
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
 		presence := "always"
 		if option == "omitempty" {
