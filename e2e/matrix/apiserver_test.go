@@ -18,6 +18,8 @@ import (
 const (
 	// checkInterval is how often a leader looks whether the log went back.
 	checkInterval = 30 * time.Second
+	// lead is by how many versions a log that was wiped is behind at least: more than are stored in two checkIntervals.
+	lead = 4000
 	// shortTTL is so short that events expire several times while a cell runs.
 	shortTTL = 10 * time.Second
 	// longOutage is less than the API server's watch history, five minutes at least.
@@ -27,11 +29,13 @@ const (
 	giants     = 40
 	giantBytes = 1_400_000
 	// giantMemory is what a leader may have in memory, at most, while it lists and watches them.
-	giantMemory = 150 << 20
+	giantMemory = 100 << 20
 )
 
 func apiserverCells() []cell {
 	own := func(o controlplane.Options) *controlplane.Options { return &o }
+	// An API server goes on with the lease of events that its etcd has lost, and can't store any until it wants a new one.
+	wipeable := controlplane.Options{EventsEtcd: true, Flags: []string{"--lease-reuse-duration-seconds=1"}}
 	return []cell{
 		{name: "messages of 1.4 MB", before: giantsRetained, fault: giantsMade, after: boundedMemory},
 		{name: "API server killed and restarted", plane: own(controlplane.Options{}), fault: apiServerKilled},
@@ -40,8 +44,8 @@ func apiserverCells() []cell {
 			name: "etcd of the events down", plane: own(controlplane.Options{EventsEtcd: true}), fault: eventsEtcdDown,
 		},
 		{
-			name: "etcd of the events wiped", plane: own(controlplane.Options{EventsEtcd: true}), bound: checkInterval + lease + time.Second,
-			latestOnly: true, goesBack: true, fault: eventsEtcdWiped,
+			name: "etcd of the events wiped", plane: own(wipeable), bound: checkInterval + lease + time.Second,
+			latestOnly: true, goesBack: true, before: (&backlog{size: lead}).load, fault: eventsEtcdWiped,
 		},
 		{name: "events expire", plane: own(controlplane.Options{EventTTL: shortTTL}), fault: eventsExpire, after: expiryIsProgress},
 		{
@@ -133,9 +137,16 @@ func apiServerKilled(r *run) {
 	r.delivering()
 }
 
+// meet waits until both locks' runs are here, so that they do at the same time what follows.
+func (r *run) meet() {
+	r.Helper()
+	r.once(func() error { return nil })
+}
+
 // compactedAway kills the leader, and compacts before another one leads: its position is too old to watch from.
 func compactedAway(r *run) {
 	old := r.leader()
+	r.meet()
 	r.inject()
 	r.kill(old)
 	r.pass(2 * time.Second)
@@ -188,13 +199,10 @@ func eventsEtcdDown(r *run) {
 // second before may not have been read, and can't be any more.
 func eventsEtcdWiped(r *run) {
 	leader := r.leader()
-	r.inject()
-	var killed, wiped time.Time
-	r.once(func() error { return nil }) // so that both runs take the time at about the same time
-	killed = time.Now()
+	r.meet()
+	killed := r.inject()
 	r.once(func() error { return r.plane.WipeEventsEtcd(r.ctx) })
-	wiped = time.Now()
-	r.excuse(killed.Add(-time.Second), wiped)
+	r.excuse(killed.Add(-time.Second), time.Now())
 	r.storing()
 	r.heal()
 	r.delivering()
@@ -230,6 +238,7 @@ func eventsExpire(r *run) {
 // place in the log. What is left has to arrive, and how much may be missing has to be said.
 func expiredUnsent(r *run) {
 	old := r.leader()
+	r.meet()
 	down := r.inject()
 	r.sink.Down()
 	r.pass(shortTTL + lease)
@@ -252,7 +261,7 @@ func expiredUnsent(r *run) {
 // expiryIsProgress looks for deletions that were delivered, and waits until those after the last event, of which there
 // is nothing else to see, have moved the cursor.
 func expiryIsProgress(r *run) {
-	r.once(func() error { return nil }) // the other lock's run has stopped making events as well
+	r.meet() // the other lock's run has stopped making events as well
 	r.eventually("the cursor moves over deletions", 2*shortTTL, func() bool {
 		last := uint64(0)
 		for _, a := range r.sink.Arrivals() {

@@ -163,8 +163,9 @@ func (b *backlog) goesOn(r *run, old *fleet.Agent) {
 // expire has the token of a list expire while the leader reads it.
 func (b *backlog) expire(r *run) {
 	b.begin(r)
-	b.compact(r)
+	b.slow(r)
 	r.inject()
+	b.compact(r)
 	b.finish(r)
 	b.freshToken(r)
 }
@@ -172,6 +173,7 @@ func (b *backlog) expire(r *run) {
 // expireAndCrash has it expire between two leaders.
 func (b *backlog) expireAndCrash(r *run) {
 	old := b.begin(r)
+	b.slow(r)
 	b.kill(r, old)
 	b.compact(r)
 	b.goesOn(r, old)
@@ -179,11 +181,16 @@ func (b *backlog) expireAndCrash(r *run) {
 	b.freshToken(r)
 }
 
-// compact changes some events that were read and some that were not, and compacts. Both locks' runs have to be in the
-// middle of the list then: who comes first slows down.
-func (b *backlog) compact(r *run) {
+// slow waits until both locks' runs are in the middle of the list. Who comes first slows down.
+func (b *backlog) slow(r *run) {
 	r.Helper()
 	r.sink.Set(receiver.Mode{Delay: 2 * time.Second})
+	r.meet()
+}
+
+// compact changes some events that were read and some that were not, and compacts.
+func (b *backlog) compact(r *run) {
+	r.Helper()
 	r.once(func() error {
 		events := b.log.Events()
 		slices.SortFunc(events, func(x, y generator.Event) int { return strings.Compare(x.Name, y.Name) })
