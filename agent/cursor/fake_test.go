@@ -70,7 +70,7 @@ func (f *fakeStore) Update(_ context.Context, o *corev1.ConfigMap, _ metav1.Upda
 		switch {
 		case f.object == nil:
 			return apierrors.NewNotFound(configMaps, o.Name)
-		case f.object.ResourceVersion != o.ResourceVersion:
+		case o.ResourceVersion != "" && f.object.ResourceVersion != o.ResourceVersion: // without one it overwrites
 			return apierrors.NewConflict(configMaps, o.Name, errors.New("the object has been modified"))
 		}
 		f.put(o)

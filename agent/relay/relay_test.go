@@ -358,8 +358,15 @@ func TestMayLead(t *testing.T) {
 		after(time.Second)
 		lost.Store(true)
 		calls := w.receivers["a"].calls
-		if err := <-w.done; !errors.Is(err, relay.ErrLost) {
-			t.Errorf("Run ended with %v", err)
+		after(time.Minute)
+		select {
+		case err := <-w.done:
+			if !errors.Is(err, relay.ErrLost) {
+				t.Errorf("Run ended with %v", err)
+			}
+		default:
+			w.kill(t)
+			t.Error("it goes on")
 		}
 		if w.receivers["a"].calls != calls || w.receivers["a"].busy+w.receivers["b"].busy != 0 {
 			t.Error("something was handed over, or is still being")

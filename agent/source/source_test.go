@@ -316,7 +316,9 @@ func names(n int) []string {
 func TestEveryPageCanBeGoneOnFrom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := sourcetest.New(100)
-		fill(log, "a", names(230)...)
+		created := names(230)
+		slices.Reverse(created) // the order of keys is not that of versions
+		fill(log, "a", created...)
 		whole := read(t, log, source.Options{PageLimit: 20}, cursor.Position{})
 		synctest.Wait()
 		whole.ended(t)

@@ -319,8 +319,15 @@ func TestFenced(t *testing.T) {
 		before := b.cursors()
 		b.create(3)
 		b.settle(5 * time.Second)
-		if err := <-b.done; !errors.Is(err, cursor.ErrFenced) {
-			t.Errorf("Lead: %v", err)
+		select {
+		case err := <-b.done:
+			if !errors.Is(err, cursor.ErrFenced) {
+				t.Errorf("Lead: %v", err)
+			}
+		default:
+			t.Error("it leads on")
+			b.lose()
+			<-b.done
 		}
 		if after := b.cursors(); after.Positions["in"] != before.Positions["in"] || after.Owner != "b" {
 			t.Errorf("cursors: %+v, before %+v", after, before)
@@ -348,6 +355,26 @@ func TestLostTermWritesNothing(t *testing.T) {
 		}
 		if b.cursors().Positions["in"] != before.Positions["in"] || b.writes() != writes || before.Positions["in"].RV < rv {
 			t.Errorf("cursors: %+v, before %+v", b.cursors(), before)
+		}
+	})
+}
+
+// The deadline has passed and nobody has cancelled the term yet, as right after a SIGCONT: nothing more is sent.
+func TestNothingIsSentAfterTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.lead()
+		b.create(1)
+		b.settle(5 * time.Second)
+		b.lock.set(false, true)
+		b.create(3)
+		b.settle(5 * time.Second)
+		if n := b.inbox.got(); n != 1 {
+			t.Errorf("%d records were sent, want the one from before the deadline", n)
+		}
+		b.lose()
+		if err := <-b.done; err == nil {
+			t.Error("Lead returned nil for a lost term")
 		}
 	})
 }
