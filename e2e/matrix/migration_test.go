@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"slices"
 	"syscall"
 	"time"
 
@@ -55,24 +56,18 @@ func (r *run) onlyBy(lock, other *fleet.History[fleet.LockState]) {
 	r.delivering()
 }
 
-// bothTaken adds an agent of the other kind to a fleet that is led: it finds its own lock free and takes it. The Lease's
-// holder has to lead, and the ConfigMap's to give it back.
+// bothTaken adds an agent of the other kind to a fleet, and brings about that the Lease is taken while the ConfigMap is
+// held. The Lease's holder has to lead, and the ConfigMap's to give it back.
 func bothTaken(r *run) {
 	added, err := r.fleet.Add(r.ctx)
 	r.must(err)
 	added.Config.Lock = otherKind(r.lock)
+	leases, maps := r.fleet.Lock, r.fleet.Other
 	r.inject()
 	r.must(added.Start())
-	r.eventually("the other lock was taken", time.Minute, func() bool {
-		for _, s := range r.fleet.Other.All() {
-			if r.fleet.Agent(s.Holder) == added {
-				return true
-			}
-		}
-		return false
-	})
-	leases, maps := r.fleet.Lock, r.fleet.Other
-	if r.lock != "lease" {
+	if r.lock == "lease" {
+		r.letConfigMapLead(added)
+	} else {
 		leases, maps = maps, leases
 	}
 	r.eventually("the Lease's holder leads alone", time.Minute, func() bool {
@@ -80,4 +75,21 @@ func bothTaken(r *run) {
 		return r.fleet.Agent(holder) != nil && maps.Now().Holder == "" && r.fleet.Cursors.Now().Owner == holder
 	})
 	r.delivering()
+}
+
+// letConfigMapLead pauses all that would take the Lease until the one that takes the ConfigMap leads.
+func (r *run) letConfigMapLead(one *fleet.Agent) {
+	r.Helper()
+	paused := slices.DeleteFunc(r.fleet.Agents(), func(a *fleet.Agent) bool { return a == one })
+	for _, a := range paused {
+		r.signal(a, syscall.SIGSTOP)
+	}
+	r.eventually("the ConfigMap's holder leads", time.Minute, func() bool {
+		holder := r.fleet.Other.Now().Holder
+		return r.fleet.Agent(holder) == one && r.fleet.Cursors.Now().Owner == holder
+	})
+	r.delivering()
+	for _, a := range paused {
+		r.signal(a, syscall.SIGCONT)
+	}
 }
