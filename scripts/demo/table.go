@@ -80,7 +80,8 @@ func (o outcome) meaning() []line {
 			seconds(kubelet), lease.Seconds()), dim}},
 	}
 	if o.repeated > 0 {
-		lines = append(lines, line{{"  Repeated is what was sent after the cursor was last written; by its id a receiver can drop it.", dim}})
+		const repeats = "  Repeated is what was sent after the cursor was last written; by its id a receiver can drop it."
+		lines = append(lines, line{{repeats, dim}})
 	}
 	if o.err() == nil {
 		return append(lines, line{{fmt.Sprintf("  All %d versions of events arrived. Nothing was lost.", o.stored), good}})
