@@ -50,6 +50,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	// The first signal begins an orderly end; with the handler gone, a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
+	oneProcessor(os.LookupEnv)
 	code := dispatch(ctx, world{stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}, os.Args[1:])
 	stop()
 	os.Exit(code)
