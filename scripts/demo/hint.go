@@ -22,15 +22,36 @@ var hints = []struct{ part, text string }{
 	{"cannot allocate memory", "There is not enough memory: the demo needs about 1 GB, the first build of Kubernetes about 4 GB."},
 	{"permission denied", "A folder can't be written: TMPDIR names another one for temporary files, GOCACHE for Go's build cache,\n" +
 		"BATON_CACHE for the Kubernetes that is built once."},
+	{"making a folder for child processes", "Temporary files go to the folder that TMPDIR names: it has to exist, and\n" +
+		"you have to be able to write there."},
 }
 
-// hint is what can be done about err, "" where nothing is known.
-func hint(err error) string {
+// explain is an error as a newcomer should see it. Where it is known what can be done, that follows; of an error with
+// the long log of another program only the lines that tell are left then.
+func explain(err error) string {
 	text := err.Error()
 	for _, h := range hints {
 		if strings.Contains(text, h.part) {
-			return h.text
+			return telling(text, h.part) + "\n\n" + h.text
 		}
 	}
-	return ""
+	return text
+}
+
+// longest is how much of a line is left.
+const longest = 300
+
+// telling are the first line and the first one with part in it.
+func telling(text, part string) string {
+	lines := strings.Split(text, "\n")
+	told := cut(lines[0], longest)
+	if strings.Contains(lines[0], part) {
+		return told
+	}
+	for _, l := range lines[1:] {
+		if strings.Contains(l, part) {
+			return told + "\n" + cut(l, longest)
+		}
+	}
+	return told
 }

@@ -69,10 +69,7 @@ func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 	case errors.Is(err, errVerdict): // the table has said why
 		return 1
 	case err != nil:
-		fmt.Fprintln(stderr, "\ndemo:", err)
-		if h := hint(err); h != "" {
-			fmt.Fprintln(stderr, "\n"+h)
-		}
+		fmt.Fprintln(stderr, "\ndemo:", explain(err))
 		return 1
 	}
 	return 0

@@ -37,7 +37,7 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
-func TestHint(t *testing.T) {
+func TestExplain(t *testing.T) {
 	for text, want := range map[string]string{
 		"etcd ended: its log ends:\nwrite /tmp/x: no space left on device":                     "disk is full",
 		"building the agent: failed to initialize build cache at /x: mkdir: permission denied": "GOCACHE",
@@ -46,7 +46,7 @@ func TestHint(t *testing.T) {
 		"no free loopback port found":                                                          "18000",
 		"something new":                                                                        "",
 	} {
-		if got := hint(errors.New(text)); !strings.Contains(got, want) || want == "" && got != "" {
+		if got := explain(errors.New(text)); !strings.Contains(got, want) {
 			t.Errorf("%s: %q", text, got)
 		}
 	}
@@ -56,4 +56,28 @@ func TestOrphanLeaves(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	leaveWithParent(ctx, func() { t.Error("the parent is still there") })
+}
+
+func TestExplainIsShort(t *testing.T) {
+	log := "etcd ended; its log ends:\nwarning: x\n" + strings.Repeat("write: no space left on device ", 100) + "\ngoroutine 1\n"
+	got := explain(errors.New(log))
+	if strings.Contains(got, "goroutine") || strings.Contains(got, "warning") || len(got) > 700 || !strings.Contains(got, "write: no space") {
+		t.Error(got)
+	}
+}
+
+func TestTogether(t *testing.T) {
+	broken := errors.New("broken")
+	waits := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	fails := func(context.Context) error { return broken }
+	works := func(context.Context) error { return nil }
+	if err := together(t.Context(), waits, fails, works); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if err := together(t.Context(), works); err != nil {
+		t.Error(err)
+	}
 }

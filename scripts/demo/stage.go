@@ -63,24 +63,39 @@ func (s *stage) set(ctx context.Context, say func(string, ...any)) error {
 	if err := os.Setenv("KUBEBUILDER_ASSETS", s.assets); err != nil {
 		return fmt.Errorf("naming the folder of the binaries: %w", err)
 	}
-	var wg sync.WaitGroup
 	var binary string
-	var builtErr, planeErr error
-	wg.Go(func() {
-		if binary, builtErr = agent(ctx, s.files); builtErr == nil {
+	err := together(ctx, func(ctx context.Context) (err error) {
+		if binary, err = agent(ctx, s.files); err == nil {
 			say("the agent is compiled")
 		}
-	})
-	wg.Go(func() {
-		if planeErr = s.startPlane(ctx); planeErr == nil {
+		return err
+	}, func(ctx context.Context) error {
+		err := s.startPlane(ctx)
+		if err == nil {
 			say("etcd and kube-apiserver are up")
 		}
+		return err
 	})
-	wg.Wait()
-	if err := errors.Join(builtErr, planeErr); err != nil {
+	if err != nil {
 		return err
 	}
 	return s.enter(ctx, binary)
+}
+
+// together does all of it at once. The first error ends the others, and is the one returned.
+func together(ctx context.Context, all ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, do := range all {
+		wg.Go(func() {
+			if err := do(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
 }
 
 func (s *stage) startPlane(ctx context.Context) error {
