@@ -99,7 +99,10 @@ func (s *stage) end(ctx context.Context, signal syscall.Signal) (fault, error) {
 	if err := pause(ctx, time.Until(f.at.Add(afterFault))); err != nil {
 		return f, err
 	}
-	return f, errors.Join(leader.ReportRestarted(ctx, ended, time.Now()), leader.Start())
+	if err := errors.Join(leader.ReportRestarted(ctx, ended, time.Now()), leader.Start()); err != nil {
+		return f, err
+	}
+	return f, until(ctx, leader.Name+" is ready", func() bool { return leader.Ready(ctx) })
 }
 
 func (s *stage) judge(ctx context.Context, log *generator.Log, faults map[syscall.Signal][]fault) ([]number, error) {
