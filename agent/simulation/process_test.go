@@ -279,6 +279,7 @@ func (j *job) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			stop()
+			j.linger()
 			return ctx.Err()
 		case <-j.term.Drain():
 			stop()
@@ -311,6 +312,15 @@ func (j *job) work(ctx context.Context) {
 	j.saving = true
 	at := j.at
 	go func() { j.saved <- j.register.Save(ctx, map[string]cursor.Position{"log": {RV: at}}) }()
+}
+
+// linger is a sink that takes its time to stop.
+func (j *job) linger() {
+	c := j.p.luck.of("linger", int(j.register.Epoch()))
+	if d := c.between(-3*time.Second, 2*time.Second); d > 0 {
+		timer, _ := clock{j.p}.Timer(d)
+		<-timer
+	}
 }
 
 // settle waits for what is under way: a term's work has stopped only then.

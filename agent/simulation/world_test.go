@@ -329,11 +329,19 @@ func (w *world) shutDown() {
 	}
 }
 
-// summary is the first lines of what went wrong.
+// summary is the first of what each check found.
 func (w *world) summary() string {
 	w.vmu.Lock()
 	defer w.vmu.Unlock()
-	return strings.Join(w.violations[:min(len(w.violations), 4)], "\n\t")
+	var lines []string
+	said := map[string]bool{}
+	for _, v := range w.violations {
+		if check, _, _ := strings.Cut(v, ": "); !said[check] {
+			said[check] = true
+			lines = append(lines, v)
+		}
+	}
+	return strings.Join(lines, "\n\t")
 }
 
 func (w *world) failed() bool {
