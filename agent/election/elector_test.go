@@ -396,6 +396,7 @@ func TestATakeoverOfManyIsAHandfulOfWrites(t *testing.T) {
 		for i := range 300 {
 			m := f.add(fmt.Sprint("m", i))
 			m.link.Lag(func() time.Duration { return 50 * time.Millisecond })
+			m.link.Faults(func(memapi.Call) memapi.Fault { return memapi.Fault{Before: 5 * time.Millisecond} })
 			m.start()
 		}
 		pass(5 * time.Second)
