@@ -95,7 +95,7 @@ func TestScore(t *testing.T) {
 	s := newScore(windows, []time.Time{at(-2.9), at(-2.1), at(-0.6), at(-0.5)})
 	s.stored(made, r)
 	s.repeated(r)
-	want := []row{{"start", 0, 2, 1, 0}, {"calm", 800 * time.Millisecond, 0, 0, 0}, {"kill", 1500 * time.Millisecond, 2, 1, 1}}
+	want := []row{{"start", 0, 2, 2, 0}, {"calm", 800 * time.Millisecond, 0, 0, 0}, {"kill", 1500 * time.Millisecond, 2, 1, 1}}
 	if fmt.Sprint(s.rows) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", s.rows, want)
 	}

@@ -59,21 +59,15 @@ func (s *score) at(t time.Time) *row {
 // stored counts each version to the window in which it was stored.
 func (s *score) stored(events []generator.Event, r *receiver.Receiver) {
 	for _, e := range events {
-		for i, v := range e.Versions {
+		for _, v := range e.Versions {
 			row := s.at(v.At)
 			row.Stored++
 			uid, err := receiver.ParseUID(e.UID)
-			if s.expected(e, i) && (err != nil || !r.Has(receiver.Version{UID: uid, RV: v.RV})) {
+			if err != nil || !r.Has(receiver.Version{UID: uid, RV: v.RV}) {
 				row.Lost++
 			}
 		}
 	}
-}
-
-// expected tells whether somebody could read the i-th version: during the start it may have been overwritten before
-// there was a leader.
-func (s *score) expected(e generator.Event, i int) bool {
-	return i+1 == len(e.Versions) || !e.Versions[i+1].At.Before(s.windows[1].from)
 }
 
 // repeated counts each repeat to the window in which it came.
@@ -88,11 +82,11 @@ func (s *score) repeated(r *receiver.Receiver) {
 }
 
 func (t *story) judge() outcome {
-	s, made, r := t.stage, t.stage.events.Log().Events(), t.stage.feed.receiver
+	s, made, r := t.stage, t.stage.made(), t.stage.feed.receiver
 	cursors := s.fleet.Cursors.All()
 	wrong := slices.Concat(t.wrong, verdict.Cursors(cursors, nil, false))
 	result := verdict.Judge(verdict.Case{
-		Made: made, Receiver: r, Cursors: cursors, Stream: "receiver", Since: t.windows[1].from,
+		Made: made, Receiver: r, Cursors: cursors, Stream: "receiver",
 	})
 	score := newScore(t.windows, result.First)
 	score.stored(made, r)

@@ -83,12 +83,12 @@ func (w *show) scene() scene {
 	s := scene{Elapsed: time.Since(w.start), Act: w.part, Told: slices.Clone(w.told)}
 	marks := maps.Clone(w.marks)
 	w.mu.Unlock()
-	agents, events := w.stage.parts()
+	agents := w.stage.agents()
 	if agents == nil {
 		return s
 	}
 	t := w.stage.feed.now()
-	s.Stored, s.Arrived, s.Repeated = events.Log().Len(), t.Events, t.Repeated
+	s.Stored, s.Arrived, s.Repeated = w.stage.stored(), t.Events, t.Repeated
 	s.Beats, s.Recent = t.Beats, t.Recent
 	lock, cursors := agents.Lock.Now(), agents.Cursors.Now()
 	for _, a := range agents.Agents() {

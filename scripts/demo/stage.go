@@ -22,6 +22,8 @@ const (
 	size    = 3
 	rate    = 50 // versions of events a second
 	updates = 0.2
+	// waiting is how many events there are before the agents.
+	waiting = 200
 	// lease is long enough to show that a takeover does not wait for it.
 	lease = 15 * time.Second
 	shop  = "shop"  // the namespace in which things happen
@@ -34,10 +36,11 @@ type stage struct {
 	assets string
 	feed   *feed
 
-	mu     sync.Mutex // the view looks on while the stage is being built
-	plane  *controlplane.ControlPlane
-	fleet  *fleet.Fleet
-	events *generator.Generator
+	mu      sync.Mutex // the view looks on while the stage is being built
+	plane   *controlplane.ControlPlane
+	fleet   *fleet.Fleet
+	events  *generator.Generator
+	waiting *generator.Log
 
 	quiet sync.Once // ends the events
 	cut   context.CancelFunc
@@ -57,7 +60,7 @@ func (s *stage) prepare(ctx context.Context) error {
 }
 
 // set builds the agent and starts the API server side by side, and then all that needs both. The agents are not
-// started yet; events are.
+// started yet; some events wait for them.
 func (s *stage) set(ctx context.Context, say func(string, ...any)) error {
 	// The harness then looks for the binaries nowhere else.
 	if err := os.Setenv("KUBEBUILDER_ASSETS", s.assets); err != nil {
@@ -111,6 +114,10 @@ func (s *stage) enter(ctx context.Context, binary string) error {
 	if _, err := s.plane.Client().CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("making the namespace %s: %w", shop, err)
 	}
+	log, err := generator.Load(ctx, s.makes("waiting"), waiting)
+	if err != nil {
+		return err
+	}
 	agents, err := fleet.New(ctx, fleet.Options{
 		Plane: s.plane, Binary: binary, Namespace: house, Size: size, SinkURL: s.feed.url,
 		Config: fleet.Config{Name: "baton", Lock: "lease", Lease: lease},
@@ -120,19 +127,54 @@ func (s *stage) enter(ctx context.Context, binary string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fleet = agents
-	ctx, s.cut = context.WithCancel(ctx)
-	s.events = generator.Start(ctx, generator.Options{
-		Client: cast{Interface: s.plane.Client()}, Namespace: shop, Prefix: "e", Rate: rate, Updates: updates, Workers: 2,
-	})
+	s.fleet, s.waiting = agents, log
 	return nil
 }
 
-// parts are what the view reads, each nil as long as it isn't there.
-func (s *stage) parts() (*fleet.Fleet, *generator.Generator) {
+// makes are the options of a generator.
+func (s *stage) makes(prefix string) generator.Options {
+	return generator.Options{
+		Client: cast{Interface: s.plane.Client()}, Namespace: shop, Prefix: prefix, Rate: rate, Updates: updates, Workers: 2,
+	}
+}
+
+// startEvents starts the stream. An update replaces what was there, so it begins when somebody reads: each version has
+// to arrive.
+func (s *stage) startEvents(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.fleet, s.events
+	ctx, s.cut = context.WithCancel(ctx)
+	s.events = generator.Start(ctx, s.makes("stream"))
+}
+
+// made is all that was made so far.
+func (s *stage) made() []generator.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var made []generator.Event
+	if s.waiting != nil {
+		made = s.waiting.Events()
+	}
+	if s.events != nil {
+		made = append(made, s.events.Log().Events()...)
+	}
+	return made
+}
+
+// stored is how many versions were made so far.
+func (s *stage) stored() int {
+	n := 0
+	for _, e := range s.made() {
+		n += len(e.Versions)
+	}
+	return n
+}
+
+// agents are the fleet, nil as long as they aren't there.
+func (s *stage) agents() *fleet.Fleet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fleet
 }
 
 // stopEvents ends the events in order: each one that was begun is known to be stored, or not.

@@ -61,7 +61,7 @@ func (t *story) setUp(ctx context.Context) error {
 	if err := t.stage.set(ctx, t.show.tell); err != nil {
 		return err
 	}
-	t.show.tell("%d events a second are made; nobody delivers them yet", rate)
+	t.show.tell("%d events wait in the API server; the agents are started", t.stage.stored())
 	if err := t.stage.fleet.Start(); err != nil {
 		return err
 	}
@@ -72,7 +72,8 @@ func (t *story) calm(ctx context.Context) error {
 	if err := t.caughtUp(ctx); err != nil {
 		return err
 	}
-	t.show.tell("what had waited in the API server has arrived")
+	t.show.tell("what had waited has arrived; from now on %d events a second are made", rate)
+	t.stage.startEvents(ctx)
 	t.begin("no fault")
 	return pass(ctx, calm)
 }
@@ -127,7 +128,7 @@ func (t *story) count(ctx context.Context) error {
 		return err
 	}
 	t.begin("") // the end of the last one
-	t.show.tell("the events have stopped: %d stored", t.stage.events.Log().Len())
+	t.show.tell("the events have stopped: %d stored", t.stage.stored())
 	for _, a := range t.stage.fleet.Agents() {
 		t.show.mark(a.Name, "stopped")
 	}
@@ -189,7 +190,7 @@ func (t *story) restart(ctx context.Context, a *fleet.Agent) error {
 
 // caughtUp waits until the last version of each event that is stored by now has arrived.
 func (t *story) caughtUp(ctx context.Context) error {
-	stored := t.stage.events.Log().Events()
+	stored := t.stage.made()
 	ctx, cancel := context.WithTimeoutCause(ctx, tooLong, fmt.Errorf("not all had arrived after %v", tooLong))
 	defer cancel()
 	return until(ctx, func() bool {

@@ -84,7 +84,7 @@ func banner(s scene, width int) []line {
 func agents(s scene) []line {
 	lines := []line{{{"  agent      state       epoch   delivered", dim}}}
 	for i := range size {
-		a := actor{State: "not started"}
+		a := actor{Name: fmt.Sprintf("baton-%d", i), State: "not started"}
 		if i < len(s.Agents) {
 			a = s.Agents[i]
 		}
