@@ -3,11 +3,11 @@ package matrix
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,14 +48,14 @@ func backlogCells() []cell {
 	}
 	expired, passed := library(), library()
 	return []cell{
-		{name: "SIGKILL in a backlog of 20,000", alone: true, plane: &controlplane.Options{}, before: crash.crash, fault: calm, after: crash.fewRepeats},
+		{name: "SIGKILL in a backlog of 20,000", alone: true, plane: &controlplane.Options{}, prepare: crash.load, before: crash.crash, fault: calm, after: crash.fewRepeats},
 		{
 			name: "continue token expired", plane: &controlplane.Options{}, latestOnly: true, resends: true,
-			before: expired.expire, fault: calm, after: expired.onlyChanged,
+			prepare: expired.load, before: expired.expire, fault: calm, after: expired.onlyChanged,
 		},
 		{
 			name: "continue token expired, leader gone", plane: &controlplane.Options{}, latestOnly: true, resends: true,
-			before: passed.expireAndCrash, fault: calm, after: passed.fewRepeats,
+			prepare: passed.load, before: passed.expireAndCrash, fault: calm, after: passed.fewRepeats,
 		},
 	}
 }
@@ -71,25 +71,21 @@ type backlog struct {
 	delay   time.Duration
 	message string
 
-	once    sync.Once
 	log     *generator.Log
-	err     error
 	changed map[string]generator.Version // later versions, by the event's name
 }
 
-// load makes the backlog, or waits until the other lock's run has made it.
-func (b *backlog) load(r *run) {
-	r.Helper()
-	b.once.Do(func() {
-		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: retainedNamespace}}
-		if _, b.err = r.plane.Client().CoreV1().Namespaces().Create(r.ctx, ns, metav1.CreateOptions{}); b.err != nil {
-			return
-		}
-		b.log, b.err = generator.Load(r.ctx, generator.Options{
-			Client: r.plane.Client(), Namespace: retainedNamespace, Prefix: "b", Message: b.message,
-		}, b.size)
-	})
-	r.must(b.err)
+// load makes the backlog.
+func (b *backlog) load(ctx context.Context, plane *controlplane.ControlPlane) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: retainedNamespace}}
+	_, err := plane.Client().CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("making the namespace of the backlog: %w", err)
+	}
+	b.log, err = generator.Load(ctx, generator.Options{
+		Client: plane.Client(), Namespace: retainedNamespace, Prefix: "b", Message: b.message,
+	}, b.size)
+	return err
 }
 
 // made is the backlog with its later versions.
@@ -106,7 +102,6 @@ func (b *backlog) made() []generator.Event {
 // begin starts the fleet and returns once a quarter of the backlog has been delivered, in the middle of the list.
 func (b *backlog) begin(r *run) *fleet.Agent {
 	r.Helper()
-	b.load(r)
 	r.sink.Set(receiver.Mode{Delay: b.delay})
 	r.must(r.fleet.Start())
 	r.eventually("a quarter of the backlog is delivered", time.Minute, func() bool {
