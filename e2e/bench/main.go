@@ -1,7 +1,7 @@
 // Command bench measures what Baton costs and how fast it is, against a real API server, with the built binary as a
 // process of its own. It prints each number with its target beside it, and fails where one is missed.
 //
-//	bench [-run REGEXP] [-write FILE] [-events N] [-window D] [-rounds N]
+//	bench [-run REGEXP] [-write FILE] [-events N] [-window D] [-rounds N] [-logs DIR]
 //
 // BATON_BINARY names the binary, as `make build` makes it; without it one is built.
 package main
