@@ -99,7 +99,8 @@ func (p *process) fate(verb, kind string) (fate, bool) {
 // perhaps after send has returned.
 func send[T any](ctx context.Context, p *process, verb, kind, name string, effect func() (T, error)) (T, error) {
 	var none T
-	if !p.hold() {
+	what := verb + kind + name
+	if !p.hold(what) {
 		return none, errCrashed
 	}
 	f, parted := p.fate(verb, kind)
@@ -138,7 +139,7 @@ func send[T any](ctx context.Context, p *process, verb, kind, name string, effec
 	case a := <-arrived:
 		return a.got, a.err
 	case <-ctx.Done():
-		if !p.hold() {
+		if !p.hold(what) {
 			return none, errCrashed
 		}
 		return none, fmt.Errorf("%s %s: %w", verb, kind, ctx.Err())
@@ -159,7 +160,7 @@ func (c *wire[T]) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Int
 		end()
 		return nil, err
 	}
-	f := &feed{inner: inner, out: make(chan watch.Event), life: life, end: end}
+	f := &feed{name: c.kind + name, inner: inner, out: make(chan watch.Event), life: life, end: end}
 	go func() {
 		defer stop()
 		f.pump(c.p, func(e watch.Event) {
@@ -173,6 +174,7 @@ func (c *wire[T]) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Int
 
 // feed is an open watch of a process.
 type feed struct {
+	name  string
 	inner watch.Interface
 	out   chan watch.Event
 	life  context.Context
@@ -188,7 +190,7 @@ func (f *feed) pump(p *process, told func(watch.Event)) {
 	defer close(f.out)
 	defer f.end()
 	for e := range f.inner.ResultChan() {
-		if !p.hold() {
+		if !p.hold(f.name) {
 			return
 		}
 		select {
@@ -197,5 +199,9 @@ func (f *feed) pump(p *process, told func(watch.Event)) {
 		case <-f.life.Done():
 			return
 		}
+	}
+	// All watches of a connection end together, but are not noticed to at the same moment.
+	if f.life.Err() == nil && p.hold(f.name) {
+		time.Sleep(p.moment(f.name))
 	}
 }

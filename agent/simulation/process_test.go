@@ -72,8 +72,9 @@ type weather struct {
 
 var errCrashed = errors.New("this process is no more")
 
-// hold returns when the process runs. It is false where it never will again.
-func (p *process) hold() bool {
+// hold returns when the process runs. It is false where it never will again. Whatever was held up goes on at a moment
+// of its own, so that a schedule takes the same turn when it is repeated.
+func (p *process) hold(what string) bool {
 	for {
 		p.mu.Lock()
 		paused, dead := p.paused, p.dead
@@ -86,9 +87,15 @@ func (p *process) hold() bool {
 		}
 		select {
 		case <-paused:
+			time.Sleep(p.moment(what))
 		case <-p.crashed:
 		}
 	}
+}
+
+// moment is a very short time.
+func (p *process) moment(what string) time.Duration {
+	return p.luck.of(what, int(time.Since(p.w.began))).between(0, time.Millisecond)
 }
 
 // clock is the time as the process sees it. A read is never held up, because it may be made under a mutex, and
@@ -141,8 +148,8 @@ func (p *process) resume() {
 		p.paused = nil
 	}
 	p.mu.Unlock()
-	for _, do := range waiting {
-		do()
+	for n, do := range waiting {
+		time.AfterFunc(p.moment(fmt.Sprint("timer", n)), do)
 	}
 }
 
