@@ -55,6 +55,12 @@ func newAgent(cfg *config.Config, flags runFlags, w world, sinks []*relay.Sink, 
 		return nil, err
 	}
 	a.namespace = firstOf(flags.namespace, variable(w, "POD_NAMESPACE"), namespace, metav1.NamespaceDefault)
+	if pod := variable(w, "POD_NAMESPACE"); pod != "" && pod != a.namespace && a.identity.UID != "" {
+		// The others look for the holder's pod in the lock's namespace. One that is never there would be taken for dead.
+		log.Warn("the lock is not in the pod's namespace, so a dead leader is noticed only when its lease expires",
+			"namespace", a.namespace, "pod_namespace", pod)
+		a.identity.UID = ""
+	}
 	if a.client, err = kube.New(rest, "baton/"+version); err != nil {
 		return nil, err
 	}
