@@ -168,3 +168,32 @@ func TestUnreadableLeaseKeepsTheConfigMap(t *testing.T) {
 		c.mustLead("the Lease is free")
 	})
 }
+
+// The watch of the Lease, opened while it was allowed, tells nothing; the read that was refused has to be tried again.
+func TestUnreadableLeaseIsOverForAFollower(t *testing.T) {
+	mixed(t, func(t *testing.T, f *fleet) {
+		first, c := f.withConfigMap("first"), f.withConfigMap("c")
+		first.start()
+		pass(time.Second)
+		c.start()
+		pass(testLease)
+		c.link.Faults(refuse("leases", "get"))
+		first.stop()
+		pass(time.Minute)
+		c.mustNotLead("the Lease might be held")
+		other := f.withConfigMap("other")
+		other.start()
+		pass(10 * time.Second)
+		other.mustLead("it may read the Lease")
+		c.link.Faults(nil)
+		pass(testLease)
+		if p := c.elector.Status().Problem; p != "" {
+			t.Errorf("problem %q", p)
+		}
+		settled := f.requests("c")
+		pass(5 * time.Minute)
+		if n := f.requests("c") - settled; n != 0 {
+			t.Errorf("%d requests once it is settled", n)
+		}
+	})
+}

@@ -103,6 +103,8 @@ func (s *seat) look(ctx context.Context, timeout time.Duration) (Observation, er
 	o, err := s.lock.Get(ctx)
 	err = s.outcome("get", err)
 	if err != nil {
+		// A watch that is open would neither notice why nor that it is over. Opening it anew begins with this read.
+		s.distrust()
 		return Observation{}, err
 	}
 	s.see(o, asked)
@@ -242,7 +244,7 @@ func (s *seat) reopenBy(cancel context.CancelFunc) {
 	s.reopen = cancel
 }
 
-// distrust ends a watch that did not tell of a change which a read has shown, so that a new one is opened.
+// distrust ends a watch that did not tell what a read did, so that a new one is opened.
 func (s *seat) distrust() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
