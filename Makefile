@@ -30,8 +30,8 @@ bench: k8s ## the numbers of docs/numbers.md, measured again (RUN=regexp for som
 mutants: ## break the code on purpose; each time a named test must turn red (M=name for one)
 	@go run ./scripts/mutants -only "$(M)"
 
-demo: k8s ## three agents against a real API server, and a leader that is killed
-	@KUBEBUILDER_ASSETS=$$(scripts/k8s/build) go run ./scripts/demo
+demo: ## three agents against a real API server, and a leader that is killed
+	@go build -o bin/demo ./scripts/demo && exec bin/demo
 
 k8s: ## build kube-apiserver and etcd, once (about 5 minutes), and say where they are
 	@scripts/k8s/build
