@@ -185,11 +185,15 @@ apiserver_request_total{code="200",group="",resource="",scope="",verb="GET"} 100
 apiserver_request_terminations_total{code="",group="",resource="pods",verb="GET"} 7
 `
 
-func TestSumRequests(t *testing.T) {
-	if n, err := sumRequests(metrics); err != nil || n != 27 {
+func TestCountRequests(t *testing.T) {
+	n, err := countRequests(metrics)
+	if err != nil || n.sum() != 27 || n["leases"] != 15 {
 		t.Error(n, err)
 	}
-	if _, err := sumRequests(`apiserver_request_total{resource="events"} 1..2`); err == nil {
+	if rest := n.less(tally{"events": 12, "leases": 14}); rest.String() != "1 leases" || n["events"] != 12 {
+		t.Error(rest, n)
+	}
+	if _, err := countRequests(`apiserver_request_total{resource="events"} 1..2`); err == nil {
 		t.Error("nonsense was read")
 	}
 }
@@ -216,7 +220,7 @@ func TestReadAudit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.begun["l"] != 1 || a.begun["f"] != 1 || a.ended["l"] != 1 || a.ended["f"] != 2 {
+	if a.begun["l"] != 1 || a.begun["f"] != 1 || a.ended["l"].sum() != 1 || a.ended["f"]["leases"] != 1 || a.ended["f"].sum() != 2 {
 		t.Errorf("%+v", a)
 	}
 	if got := a.of["l"].String(); got != "1 update leases" || a.of["nobody"].String() != "none" {
