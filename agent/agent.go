@@ -45,9 +45,13 @@ type agent struct {
 }
 
 func newAgent(cfg *config.Config, flags runFlags, w world, sinks []*relay.Sink, log *slog.Logger) (*agent, error) {
-	a := &agent{cfg: cfg, sinks: sinks, log: log, mode: mode(cfg), identity: identity(w), node: variable(w, "NODE_NAME"), counters: newCounters()}
+	a := &agent{
+		cfg: cfg, sinks: sinks, log: log, mode: mode(cfg),
+		identity: identity(w), node: variable(w, "NODE_NAME"), counters: newCounters(),
+	}
 	if a.mode == modeIdle {
-		log.Info("nothing is gathered: set leader_candidate (or KUBERNETES_LEADER_CANDIDATE) to true to have this agent take part in the election")
+		log.Info("nothing is gathered: set leader_candidate (or KUBERNETES_LEADER_CANDIDATE) to true " +
+			"to have this agent take part in the election")
 		return a, nil
 	}
 	rest, namespace, err := kube.Config(flags.kubeconfig)

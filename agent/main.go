@@ -39,9 +39,15 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"run", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--listen ADDR]", "follow, and lead when elected", runCommand, new(runFlags).set},
+		{
+			"run", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--listen ADDR]",
+			"follow, and lead when elected", runCommand, new(runFlags).set,
+		},
 		{"check", "FILE", "print every problem of a kubernetes.yaml", checkCommand, nil},
-		{"status", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--name NAME] [-o text|json]", "who leads, and how far each sink is", statusCommand, new(statusFlags).set},
+		{
+			"status", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--name NAME] [-o text|json]",
+			"who leads, and how far each sink is", statusCommand, new(statusFlags).set,
+		},
 		{"version", "", "print the version", versionCommand, nil},
 	}
 }

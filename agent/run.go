@@ -49,13 +49,13 @@ func runCommand(ctx context.Context, w world, args []string) error {
 	}
 	log := newLog(w.stderr, cfg)
 	for _, warning := range cfg.Warnings {
-		log.Warn(warning, "file", flags.config)
+		log.Warn("the configuration is taken with a warning", "warning", warning, "file", flags.config)
 	}
 	listener, err := serve.Listen(flags.listen)
 	if err != nil {
 		return err
 	}
-	defer listener.Close() //nolint:errcheck // closed by serve.Run, or not needed any more
+	defer listener.Close()
 	lag := serve.NewLag()
 	sinks, err := openSinks(cfg, w.stdout, lag.Observe, log)
 	if err != nil {
@@ -116,7 +116,9 @@ func openSinks(cfg *config.Config, stdout io.Writer, observeLag func(string, flo
 			closeSinks(sinks, log)
 			return nil, fmt.Errorf("opening the sink %s: %w", c.Name, err)
 		}
-		sinks = append(sinks, relay.NewSink(relay.SinkOptions{Name: c.Name, Sink: opened, Filter: matcher(c.Match), Log: log, ObserveLag: observeLag}))
+		sinks = append(sinks, relay.NewSink(relay.SinkOptions{
+			Name: c.Name, Sink: opened, Filter: matcher(c.Match), Log: log, ObserveLag: observeLag,
+		}))
 	}
 	return sinks, nil
 }

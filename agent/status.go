@@ -141,13 +141,17 @@ func readFleet(ctx context.Context, c *kube.Client, namespace, name string) (*fl
 	}
 	if apierrors.IsNotFound(err) {
 		if len(f.Locks) == 0 {
-			return nil, fmt.Errorf("no agent has led yet: in the namespace %s there is neither a lock %s (Lease or ConfigMap) nor the cursors %s; name others with --namespace and --name",
+			return nil, fmt.Errorf("no agent has led yet: in the namespace %s there is neither a lock %s (Lease or ConfigMap) "+
+				"nor the cursors %s; name others with --namespace and --name",
 				namespace, name, cursor.ObjectName(name))
 		}
 		f.Problems = append(f.Problems, "the cursors "+f.Cursors+" do not exist: nothing was claimed yet, or they were deleted")
 		return f, nil
 	}
-	return f, f.addCursors(object)
+	if err := f.addCursors(object); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 func (f *fleet) addLock(lock string, o election.Observation) {

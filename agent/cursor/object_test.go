@@ -1,6 +1,7 @@
 package cursor
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"maps"
@@ -44,7 +45,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(got) != string(want) {
+	if !bytes.Equal(got, want) {
 		t.Errorf("the object is now\n%s\nwant\n%s", got, want)
 	}
 	if next := claimed(t, f, l, "next"); !maps.EqualFunc(next.Positions(), r.Positions(), Position.equal) {

@@ -150,7 +150,7 @@ func (e *Elector) Run(ctx context.Context) error {
 
 // candidacy returns when a term was won, or nil when ctx has ended.
 func (e *Elector) candidacy(ctx, watching context.Context) *Term {
-	defer e.attend(nil)
+	defer e.unattend()
 	retry := e.backoff()
 	for ctx.Err() == nil {
 		e.attend(watching)
@@ -301,7 +301,15 @@ func (e *Elector) readOther(ctx context.Context) error {
 	return nil
 }
 
-// attend keeps the vigils over the holders' Pods, none where ctx is nil.
+// unattend ends the vigils.
+func (e *Elector) unattend() {
+	e.lock.unattend()
+	if e.o.OtherWins {
+		e.other.unattend()
+	}
+}
+
+// attend keeps the vigils over the holders' Pods.
 func (e *Elector) attend(ctx context.Context) {
 	e.lock.attend(ctx, e.tasks.Go)
 	if e.o.OtherWins {
@@ -395,7 +403,7 @@ func (e *Elector) problem(key, text string) {
 	e.problems[key] = text
 	e.mu.Unlock()
 	if !known {
-		e.o.Log.Warn("election: " + text)
+		e.o.Log.Warn("election: there is a problem", "problem", text)
 	}
 }
 
@@ -405,7 +413,7 @@ func (e *Elector) solved(key string) {
 	delete(e.problems, key)
 	e.mu.Unlock()
 	if known {
-		e.o.Log.Info("election: works again: " + key)
+		e.o.Log.Info("election: works again", "what", key)
 	}
 }
 
@@ -416,7 +424,8 @@ func (e *Elector) podsForbidden(err error) {
 	e.podsSaid = true
 	e.mu.Unlock()
 	if !said {
-		e.o.Log.Warn("election: pods can't be watched, so a leader's death is noticed only when its lease expires; grant get and watch on pods", "error", err)
+		e.o.Log.Warn("election: pods can't be watched, so a leader's death is noticed only when its lease expires; "+
+			"grant get and watch on pods", "error", err)
 	}
 }
 

@@ -14,7 +14,7 @@ func TestIdentityRoundTrip(t *testing.T) {
 			t.Errorf("%q: %+v, %v", i.String(), got, ok)
 		}
 	}
-	if NewIdentity("a", "b", "c") == NewIdentity("a", "b", "c") {
+	if first, second := NewIdentity("a", "b", "c"), NewIdentity("a", "b", "c"); first == second {
 		t.Error("two processes share an identity")
 	}
 }

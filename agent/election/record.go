@@ -87,7 +87,7 @@ func parseAnnotation(text string) (Record, error) {
 
 func formatAnnotation(r Record) string {
 	// A struct of strings, numbers and times can't fail.
-	text, _ := json.Marshal(annotation{
+	text, _ := json.Marshal(annotation{ //nolint:errchkjson // see above
 		HolderIdentity:       r.Holder,
 		LeaseDurationSeconds: seconds(r.Duration),
 		AcquireTime:          metav1.NewTime(r.Acquired),

@@ -133,7 +133,7 @@ func (s *seat) write(ctx context.Context, base Observation, r Record, timeout ti
 	case backErr != nil:
 		return false, errors.Join(err, backErr)
 	case back.Exists && back.Readable && r.storedAs(back.Record):
-		s.outcome(verb(base), nil)
+		_ = s.outcome(verb(base), nil) // clears the problem
 		return true, nil
 	case late:
 		return false, nil
@@ -253,20 +253,32 @@ func (s *seat) distrust() {
 	}
 }
 
-// attend keeps the vigil over the Pod of who holds the lock now; none where ctx is nil.
+// unattend ends the vigil.
+func (s *seat) unattend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep(nil)
+}
+
+// keep replaces the vigil. It is called with mu held.
+func (s *seat) keep(v *vigil) {
+	if s.vigil != nil {
+		s.vigil.stop()
+	}
+	s.vigil = v
+}
+
+// attend keeps the vigil over the Pod of who holds the lock now.
 func (s *seat) attend(ctx context.Context, start func(func())) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	holder := s.track.last.holder()
-	if ctx == nil || holder == s.elector.me {
-		holder = ""
+	if s.vigil != nil && s.vigil.holder == holder {
+		return
 	}
-	if s.vigil != nil {
-		if s.vigil.holder == holder {
-			return
-		}
-		s.vigil.stop()
-		s.vigil = nil
+	s.keep(nil)
+	if holder == s.elector.me {
+		return
 	}
 	id, ok := ParseIdentity(holder)
 	if !ok || id.UID == "" || s.elector.o.Pods == nil || s.elector.o.Identity.follows(id) {
@@ -274,6 +286,6 @@ func (s *seat) attend(ctx context.Context, start func(func())) {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	v := &vigil{seat: s, holder: holder, id: id, stop: stop}
-	s.vigil = v
+	s.keep(v)
 	start(func() { v.run(ctx) })
 }

@@ -57,7 +57,8 @@ func Config(kubeconfig string) (cfg *rest.Config, namespace string, err error) {
 	cfg, err = loader.ClientConfig()
 	if err != nil {
 		if clientcmd.IsEmptyConfig(err) {
-			return nil, "", errors.New("no cluster: this is not a pod, and neither --kubeconfig nor KUBECONFIG names a kubeconfig file that has one")
+			return nil, "", errors.New("no cluster: this is not a pod, and neither --kubeconfig nor KUBECONFIG names " +
+				"a kubeconfig file that has one")
 		}
 		return nil, "", fmt.Errorf("reading the kubeconfig: %w", err)
 	}
@@ -158,7 +159,8 @@ func (c *Client) ClusterID(ctx context.Context) (string, error) {
 	defer cancel()
 	ns := &corev1.Namespace{}
 	if err := c.core.Get().Resource("namespaces").Name(metav1.NamespaceSystem).Do(ctx).Into(ns); err != nil {
-		return "", fmt.Errorf("reading the namespace kube-system, whose UID is the cluster's id (grant get on it, or set cluster_id): %w", err)
+		return "", fmt.Errorf("reading the namespace kube-system, whose UID is the cluster's id "+
+			"(grant get on it, or set cluster_id): %w", err)
 	}
 	return string(ns.UID), nil
 }

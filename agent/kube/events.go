@@ -35,7 +35,7 @@ func (e *EventReader) List(ctx context.Context, namespace string, opts metav1.Li
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close() //nolint:errcheck // read to its end or given up
+	defer body.Close()
 	buf := e.buffers.Get().(*bytes.Buffer)
 	defer e.buffers.Put(buf)
 	buf.Reset()

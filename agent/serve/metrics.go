@@ -47,31 +47,48 @@ func flag(b bool) float64 {
 
 var agentMetrics = []metric[Status]{
 	gauge("baton_ready", "", "1 while the agent can follow or lead.", func(s Status) float64 { return flag(s.Ready) }),
-	gauge("baton_leader", "", "1 while this agent leads: it holds the claim and reads the events.", func(s Status) float64 { return flag(s.Term.Leading) }),
+	gauge("baton_leader", "", "1 while this agent leads: it holds the claim and reads the events.",
+		func(s Status) float64 { return flag(s.Term.Leading) }),
 	gauge("baton_epoch", "", "The epoch of the own claim; 0 while it has none.", func(s Status) float64 { return float64(s.Term.Epoch) }),
-	gauge("baton_checkpoint_timestamp_seconds", "", "When this agent last wrote the cursors; 0 where it has not in this term.", func(s Status) float64 {
-		if s.Term.Checkpoint.IsZero() {
-			return 0
-		}
-		return float64(s.Term.Checkpoint.UnixMilli()) / 1000
-	}),
-	counter("baton_source_gaps_total", "", "How often a position was too old to watch from, so that the events were listed.", func(s Status) float64 { return float64(s.Counters.Gaps) }),
-	counter("baton_source_went_back_total", "", "How often the log of events was found at an older version than before: etcd was restored or wiped.", func(s Status) float64 { return float64(s.Counters.WentBack) }),
+	gauge("baton_checkpoint_timestamp_seconds", "", "When this agent last wrote the cursors; 0 where it has not in this term.",
+		func(s Status) float64 {
+			if s.Term.Checkpoint.IsZero() {
+				return 0
+			}
+			return float64(s.Term.Checkpoint.UnixMilli()) / 1000
+		}),
+	counter("baton_source_gaps_total", "", "How often a position was too old to watch from, so that the events were listed.",
+		func(s Status) float64 { return float64(s.Counters.Gaps) }),
+	counter("baton_source_went_back_total", "",
+		"How often the log of events was found at an older version than before: etcd was restored or wiped.",
+		func(s Status) float64 { return float64(s.Counters.WentBack) }),
 }
 
-var electionMetric = counter("baton_election_events_total", "kind", "What happened in the election as this agent saw it; kind acquired counts the terms it began.", func(n uint64) float64 { return float64(n) })
+var electionMetric = counter("baton_election_events_total", "kind",
+	"What happened in the election as this agent saw it; kind acquired counts the terms it began.",
+	func(n uint64) float64 { return float64(n) })
 
 var sinkMetrics = []metric[relay.Status]{
-	counter("baton_sink_records_total", "sink", "Records that the sink has acknowledged.", func(s relay.Status) float64 { return float64(s.Delivered) }),
-	counter("baton_sink_bytes_total", "sink", "Bytes of these records, as they are in memory.", func(s relay.Status) float64 { return float64(s.Bytes) }),
-	counter("baton_sink_batches_total", "sink", "Batches that the sink has acknowledged.", func(s relay.Status) float64 { return float64(s.Batches) }),
-	counter("baton_sink_retries_total", "sink", "Tries that failed and are made again.", func(s relay.Status) float64 { return float64(s.Retries) }),
-	counter("baton_sink_refused_total", "sink", "Records that the receiver refused for good. Each is in the agent's log.", func(s relay.Status) float64 { return float64(s.Refused) }),
-	counter("baton_sink_filtered_total", "sink", "Records that the sink's filter left out.", func(s relay.Status) float64 { return float64(s.Filtered) }),
-	counter("baton_sink_gaps_total", "sink", "How often events may have expired before the sink could get them.", func(s relay.Status) float64 { return float64(s.Gaps) }),
-	gauge("baton_sink_queue_records", "sink", "Records that wait for the sink.", func(s relay.Status) float64 { return float64(s.QueuedRecords) }),
-	gauge("baton_sink_queue_bytes", "sink", "Bytes of the records that wait.", func(s relay.Status) float64 { return float64(s.QueuedBytes) }),
-	gauge("baton_sink_waiting_seconds", "sink", "How long the oldest record has been waiting for the sink; 0 where none waits.", func(s relay.Status) float64 { return s.LagSeconds }),
+	counter("baton_sink_records_total", "sink", "Records that the sink has acknowledged.",
+		func(s relay.Status) float64 { return float64(s.Delivered) }),
+	counter("baton_sink_bytes_total", "sink", "Bytes of these records, as they are in memory.",
+		func(s relay.Status) float64 { return float64(s.Bytes) }),
+	counter("baton_sink_batches_total", "sink", "Batches that the sink has acknowledged.",
+		func(s relay.Status) float64 { return float64(s.Batches) }),
+	counter("baton_sink_retries_total", "sink", "Tries that failed and are made again.",
+		func(s relay.Status) float64 { return float64(s.Retries) }),
+	counter("baton_sink_refused_total", "sink", "Records that the receiver refused for good. Each is in the agent's log.",
+		func(s relay.Status) float64 { return float64(s.Refused) }),
+	counter("baton_sink_filtered_total", "sink", "Records that the sink's filter left out.",
+		func(s relay.Status) float64 { return float64(s.Filtered) }),
+	counter("baton_sink_gaps_total", "sink", "How often events may have expired before the sink could get them.",
+		func(s relay.Status) float64 { return float64(s.Gaps) }),
+	gauge("baton_sink_queue_records", "sink", "Records that wait for the sink.",
+		func(s relay.Status) float64 { return float64(s.QueuedRecords) }),
+	gauge("baton_sink_queue_bytes", "sink", "Bytes of the records that wait.",
+		func(s relay.Status) float64 { return float64(s.QueuedBytes) }),
+	gauge("baton_sink_waiting_seconds", "sink", "How long the oldest record has been waiting for the sink; 0 where none waits.",
+		func(s relay.Status) float64 { return s.LagSeconds }),
 	gauge("baton_sink_failing", "sink", "1 while the last try failed.", func(s relay.Status) float64 { return flag(s.Error != "") }),
 }
 

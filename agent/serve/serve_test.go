@@ -134,7 +134,7 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // the test's end
+	defer l.Close()
 	if _, err := Listen(l.Addr().String()); err == nil || !strings.Contains(err.Error(), "--listen "+l.Addr().String()) {
 		t.Errorf("a taken address: %v", err)
 	}
@@ -146,8 +146,8 @@ func TestRunEndsWithABusyClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entered, ctx, stop := make(chan struct{}), t.Context(), func() {}
-	ctx, stop = context.WithCancel(ctx)
+	entered := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	slow := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(entered)
@@ -159,7 +159,7 @@ func TestRunEndsWithABusyClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close() //nolint:errcheck // the test's end
+	defer client.Close()
 	if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -84,14 +84,13 @@ func TestWebhookCheck(t *testing.T) {
 
 // The decoder and the reference go by the tags alone.
 func TestOptionsHaveTags(t *testing.T) {
-	for name, make := range Types {
-		checkTags(t, name, reflect.TypeOf(make()).Elem())
+	for name, options := range Types {
+		checkTags(t, name, reflect.TypeOf(options()).Elem())
 	}
 }
 
 func checkTags(t *testing.T, name string, typ reflect.Type) {
-	for i := range typ.NumField() {
-		f := typ.Field(i)
+	for f := range typ.Fields() {
 		if f.Tag.Get("yaml") == "" || !strings.HasSuffix(f.Tag.Get("doc"), ".") {
 			t.Errorf("%s.%s: no key, or no sentence for the reference", name, f.Name)
 		}

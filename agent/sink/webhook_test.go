@@ -226,7 +226,7 @@ func TestWebhookErrorsTellNoSecret(t *testing.T) {
 	}
 	hangUp := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 	redirect := func(w http.ResponseWriter, req *http.Request) {
-		http.Redirect(w, req, "http://x.test"+req.RequestURI, 307)
+		http.Redirect(w, req, "http://x.test"+req.RequestURI, http.StatusTemporaryRedirect)
 	}
 	for name, answer := range map[string]http.HandlerFunc{"echo": echo, "no HTTP": notHTTP, "hang up": hangUp, "redirect": redirect} {
 		t.Run(name, func(t *testing.T) {

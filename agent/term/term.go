@@ -58,9 +58,8 @@ type Leadership interface {
 type Runner struct {
 	Options
 
-	mu      sync.Mutex
-	cluster string
-	state   Status
+	mu    sync.Mutex
+	state Status
 }
 
 // Status is what there is to tell of a term.
@@ -211,7 +210,8 @@ func (r *Runner) relay(ctx context.Context, drain <-chan struct{}, relayed *rela
 	})
 	err := relayed.Run(running, drain)
 	if errors.Is(context.Cause(running), errDrainTimeout) {
-		r.Log.Warn("a sink did not answer while the term was drained; a successor sends again what was in flight", "timeout", r.DrainTimeout.String())
+		r.Log.Warn("a sink did not answer while the term was drained; a successor sends again what was in flight",
+			"timeout", r.DrainTimeout.String())
 		return nil
 	}
 	return err

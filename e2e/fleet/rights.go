@@ -82,7 +82,8 @@ func (f *Fleet) makeRole(ctx context.Context, g grant) error {
 	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: g.name}
 	if g.namespace == "" {
 		ref.Kind = "ClusterRole"
-		if _, err := rbac.ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: meta, Rules: g.rules}, metav1.CreateOptions{}); err != nil {
+		role := &rbacv1.ClusterRole{ObjectMeta: meta, Rules: g.rules}
+		if _, err := rbac.ClusterRoles().Create(ctx, role, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 		_, err := rbac.ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: ref}, metav1.CreateOptions{})

@@ -172,7 +172,7 @@ func try(ctx context.Context, request func(context.Context) error) error {
 // stored is the version that the API server answered with.
 func (l *live) stored() (Version, string, error) {
 	v := Version{At: time.Now(), Count: 1}
-	meta := metav1.ObjectMeta{}
+	var meta metav1.ObjectMeta
 	if l.api == classic {
 		meta = l.core.ObjectMeta
 		v.Count = int64(l.core.Count)

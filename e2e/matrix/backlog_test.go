@@ -93,7 +93,7 @@ func (b *backlog) made() []generator.Event {
 	events := b.log.Events()
 	for i, e := range events {
 		if v, ok := b.changed[e.Name]; ok {
-			events[i].Versions = append(e.Versions, v)
+			events[i].Versions = append(events[i].Versions, v)
 		}
 	}
 	return events

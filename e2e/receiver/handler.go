@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -96,18 +97,13 @@ func (m Mode) refuses(records []Record) bool {
 	if m.Refuse == nil {
 		return false
 	}
-	for _, r := range records {
-		if m.Refuse(r) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(records, m.Refuse)
 }
 
-func (r *Receiver) note(request Request, status int) int32 {
+func (r *Receiver) note(request Request, status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.noteLocked(request, status)
+	r.noteLocked(request, status)
 }
 
 func (r *Receiver) noteLocked(request Request, status int) int32 {

@@ -57,7 +57,7 @@ func TestTakes(t *testing.T) {
 		{zipped.String(), "gzip"},
 	} {
 		res, err := send(t.Context(), s, test.body, test.encoding)
-		if err != nil || res.StatusCode != 200 {
+		if err != nil || res.StatusCode != http.StatusOK {
 			t.Fatal(res, err)
 		}
 	}
@@ -120,7 +120,7 @@ func TestMisbehaves(t *testing.T) {
 		})
 	}
 	s.Set(Mode{})
-	if res, err := send(t.Context(), s, line(20, ""), ""); err != nil || res.StatusCode != 200 {
+	if res, err := send(t.Context(), s, line(20, ""), ""); err != nil || res.StatusCode != http.StatusOK {
 		t.Error(res, err)
 	}
 }
