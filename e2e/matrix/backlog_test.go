@@ -125,6 +125,7 @@ func (b *backlog) finish(r *run) {
 // crash kills the leader in the middle of the list, with nobody to report it.
 func (b *backlog) crash(r *run) {
 	old := b.begin(r)
+	r.inject()
 	b.kill(r, old)
 	b.goesOn(r, old)
 	b.finish(r)
@@ -133,7 +134,6 @@ func (b *backlog) crash(r *run) {
 // kill makes sure that it came in the middle.
 func (b *backlog) kill(r *run, leader *fleet.Agent) {
 	r.Helper()
-	r.inject()
 	r.kill(leader)
 	if n := r.sink.Len(); n > b.size*3/4 {
 		r.Errorf("%d of %d had been delivered when the leader was killed", n, b.size)
@@ -169,6 +169,7 @@ func (b *backlog) expire(r *run) {
 func (b *backlog) expireAndCrash(r *run) {
 	old := b.begin(r)
 	b.slow(r)
+	r.window(true) // before the kill, it is the receiver that makes pauses
 	b.kill(r, old)
 	b.compact(r)
 	b.goesOn(r, old)
