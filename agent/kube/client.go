@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -81,6 +83,7 @@ func podNamespace() string {
 // Client makes the typed clients. Its methods may be called from several goroutines.
 type Client struct {
 	core, coordination rest.Interface
+	watches            rest.Interface // core, by a connection of its own
 }
 
 // New makes a client; it connects with the first request. userAgent is what the API server's audit log shows.
@@ -95,24 +98,29 @@ func New(cfg *rest.Config, userAgent string) (*Client, error) {
 	cfg.NegotiatedSerializer = codecs.WithoutConversion()
 	cfg.ContentType = runtime.ContentTypeProtobuf
 	cfg.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	http, err := rest.HTTPClientFor(cfg)
+	direct, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the connection to the API server: %w", err)
 	}
-	of := func(gv schema.GroupVersion, path string) (rest.Interface, error) {
-		c := rest.CopyConfig(cfg)
-		c.GroupVersion, c.APIPath = &gv, path
-		return rest.RESTClientForConfigAndClient(c, http)
-	}
-	core, err := of(corev1.SchemeGroupVersion, "/api")
+	watching := rest.CopyConfig(cfg)
+	watching.Dial = gathering((&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext)
+	gathered, err := rest.HTTPClientFor(watching)
 	if err != nil {
+		return nil, fmt.Errorf("preparing the connection of the watches: %w", err)
+	}
+	core, err := restClient(cfg, direct, corev1.SchemeGroupVersion, "/api")
+	coordination, err2 := restClient(cfg, direct, coordinationv1.SchemeGroupVersion, "/apis")
+	watches, err3 := restClient(cfg, gathered, corev1.SchemeGroupVersion, "/api")
+	if err := errors.Join(err, err2, err3); err != nil {
 		return nil, err
 	}
-	coordination, err := of(coordinationv1.SchemeGroupVersion, "/apis")
-	if err != nil {
-		return nil, err
-	}
-	return &Client{core: core, coordination: coordination}, nil
+	return &Client{core: core, coordination: coordination, watches: watches}, nil
+}
+
+func restClient(cfg *rest.Config, client *http.Client, gv schema.GroupVersion, path string) (rest.Interface, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.GroupVersion, cfg.APIPath = &gv, path
+	return rest.RESTClientForConfigAndClient(cfg, client)
 }
 
 // findDeadConnections makes client-go ping an idle connection after 10 s and give it up 5 s later, so that a

@@ -56,6 +56,6 @@ func (e *EventReader) List(ctx context.Context, namespace string, opts metav1.Li
 // Watch implements source.Events.
 func (e *EventReader) Watch(ctx context.Context, namespace string, opts metav1.ListOptions) (watch.Interface, error) {
 	opts.Watch = true
-	return e.client.core.Get().NamespaceIfScoped(namespace, namespace != "").Resource("events").
+	return e.client.watches.Get().NamespaceIfScoped(namespace, namespace != "").Resource("events").
 		VersionedParams(&opts, parameters).Watch(ctx)
 }
