@@ -16,7 +16,7 @@ import (
 
 var (
 	seed      = flag.Uint64("seed", 0, "run this schedule alone and tell it step by step")
-	schedules = flag.Int("schedules", 300, "how many schedules to run; make simulation runs 10,000")
+	schedules = flag.Int("schedules", 100, "how many schedules to run; make simulation runs 10,000")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

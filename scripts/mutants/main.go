@@ -90,6 +90,7 @@ func (r *runner) judgeAll(ctx context.Context, mutants []mutant, jobs int, out i
 	baseline := baselines{runner: r, of: map[test]func() (string, string){}}
 	slots := make(chan struct{}, max(jobs, 1))
 	var wg sync.WaitGroup
+	var printing sync.Mutex
 	for i, m := range mutants {
 		slots <- struct{}{}
 		wg.Go(func() {
@@ -100,6 +101,8 @@ func (r *runner) judgeAll(ctx context.Context, mutants []mutant, jobs int, out i
 				verdict, detail = r.judge(ctx, m)
 			}
 			results[i] = result{mutant: m, verdict: verdict, detail: detail, took: time.Since(start)}
+			printing.Lock()
+			defer printing.Unlock()
 			_, _ = fmt.Fprintf(out, "%-10s  %s\n", verdict, m.name)
 		})
 	}
