@@ -163,7 +163,9 @@ type status struct {
 	Problem  string
 	Counters struct{ Gaps, WentBack int }
 	Sinks    []struct {
-		LastGap *struct{ From, To time.Time }
+		LastGap  *struct{ From, To time.Time }
+		Refused  int
+		Refusals []struct{ ID, Error string }
 	}
 }
 

@@ -1,6 +1,9 @@
 package matrix
 
 import (
+	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -54,7 +57,52 @@ func refuses(r *run) {
 	r.pass(2 * time.Second)
 }
 
-// refused: the refused records are counted and logged whole, and have not stopped the others.
+// refused: each refused record is in the log, whole; they are counted, the last ones are in the status, and the cursor
+// is past them. Those that were read while the sink did not refuse yet have arrived.
 func refused(r *run) {
-	r.sink.Set(receiver.Mode{})
+	leader := r.leader()
+	r.eventually("each excused record has arrived or is in the log", 20*time.Second, func() bool {
+		return r.accountedFor(r.refusals(leader))
+	})
+	log := r.refusals(leader)
+	if s := r.status(leader).Sinks[0]; len(log) == 0 || s.Refused != len(log) || len(s.Refusals) == 0 {
+		r.Errorf("%d refused records are in the log, the status counts %d and shows %v", len(log), s.Refused, s.Refusals)
+	}
+}
+
+// accountedFor says whether each version that may be refused is in the log or has arrived.
+func (r *run) accountedFor(log map[string]bool) bool {
+	for _, e := range r.events.Log().Events() {
+		uid, err := receiver.ParseUID(e.UID)
+		r.must(err)
+		for _, v := range e.Versions {
+			if r.excused(e.Name) && !r.sink.Has(receiver.Version{UID: uid, RV: v.RV}) && !log[fmt.Sprintf("%s/%d", e.UID, v.RV)] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// refusals are the records that an agent has logged as refused, as "uid/resourceVersion".
+func (r *run) refusals(a *fleet.Agent) map[string]bool {
+	r.Helper()
+	text, err := os.ReadFile(a.Stderr())
+	r.must(err)
+	found := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		var entry struct {
+			ID     string
+			Record *struct{ ID, Message, Name string }
+		}
+		if json.Unmarshal([]byte(line), &entry) != nil || entry.Record == nil {
+			continue
+		}
+		if entry.ID != entry.Record.ID || entry.Record.Name == "" || entry.Record.Message == "" {
+			r.Errorf("a refused record is not logged whole: %s", line)
+		}
+		_, version, _ := strings.Cut(entry.ID, "/")
+		found[version] = true
+	}
+	return found
 }
