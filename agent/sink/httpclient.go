@@ -134,11 +134,7 @@ func readBody(resp *http.Response) ([]byte, error) {
 	if resp.StatusCode < 200 { // 101: what follows is no answer
 		return nil, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, responseMaxBody))
-	if err == nil && len(body) == responseMaxBody {
-		return body, nil
-	}
-	return body, err
+	return io.ReadAll(io.LimitReader(resp.Body, responseMaxBody))
 }
 
 // failed is the error of a request that got no answer, or not all of it.
