@@ -54,25 +54,32 @@ func newAgent(cfg *config.Config, flags runFlags, w world, sinks []*relay.Sink, 
 			"to have this agent take part in the election")
 		return a, nil
 	}
-	rest, namespace, err := kube.Config(flags.kubeconfig)
-	if err != nil {
+	var err error
+	if a.client, a.namespace, err = connect(w, flags.kubeconfig, flags.namespace); err != nil {
 		return nil, err
 	}
-	a.namespace = firstOf(flags.namespace, variable(w, "POD_NAMESPACE"), namespace, metav1.NamespaceDefault)
 	if pod := variable(w, "POD_NAMESPACE"); pod != "" && pod != a.namespace && a.identity.UID != "" {
 		// The others look for the holder's pod in the lock's namespace. One that is never there would be taken for dead.
 		log.Warn("the lock is not in the pod's namespace, so a dead leader is noticed only when its lease expires",
 			"namespace", a.namespace, "pod_namespace", pod)
 		a.identity.UID = ""
 	}
-	if a.client, err = kube.New(rest, "baton/"+version); err != nil {
-		return nil, err
-	}
 	a.term = a.newTerm()
 	if a.mode == modeCandidate {
 		a.elector, err = a.newElector()
 	}
 	return a, err
+}
+
+// connect makes the client, and says in which namespace the lock and the cursors are. kubeconfig and namespace are the
+// flags, empty where they are not set.
+func connect(w world, kubeconfig, namespace string) (*kube.Client, string, error) {
+	cfg, configured, err := kube.Config(kubeconfig)
+	if err != nil {
+		return nil, "", err
+	}
+	client, err := kube.New(cfg, "baton/"+version)
+	return client, firstOf(namespace, variable(w, "POD_NAMESPACE"), configured, metav1.NamespaceDefault), err
 }
 
 func mode(cfg *config.Config) string {

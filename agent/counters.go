@@ -7,6 +7,7 @@ import (
 	"github.com/eventbaton/baton/agent/cursor"
 	"github.com/eventbaton/baton/agent/election"
 	"github.com/eventbaton/baton/agent/serve"
+	"github.com/eventbaton/baton/agent/source"
 )
 
 // electionKinds are what is counted of the election, and what it means.
@@ -79,7 +80,7 @@ func (c *counters) problem() string {
 	defer c.mu.Unlock()
 	for namespace, err := range c.reading {
 		if err != nil {
-			return "reading the events of " + streamName(namespace) + ": " + err.Error()
+			return "reading the events of " + source.StreamName(namespace) + ": " + err.Error()
 		}
 	}
 	return ""
@@ -100,12 +101,4 @@ func (c *counters) snapshot() serve.Counters {
 		s.Election[string(kind)] = n
 	}
 	return s
-}
-
-// streamName is a stream as people read it.
-func streamName(namespace string) string {
-	if namespace == "" {
-		return "all namespaces"
-	}
-	return "namespace " + namespace
 }

@@ -85,15 +85,10 @@ func statusCommand(ctx context.Context, w world, args []string) error {
 	if err != nil {
 		return err
 	}
-	rest, namespace, err := kube.Config(flags.kubeconfig)
+	client, namespace, err := connect(w, flags.kubeconfig, flags.namespace)
 	if err != nil {
 		return err
 	}
-	client, err := kube.New(rest, "baton/"+version)
-	if err != nil {
-		return err
-	}
-	namespace = firstOf(flags.namespace, variable(w, "POD_NAMESPACE"), namespace, metav1.NamespaceDefault)
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	f, err := readFleet(ctx, client, namespace, name)

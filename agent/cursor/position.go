@@ -53,9 +53,16 @@ func (p Position) Back(next Position) bool {
 	return p.Listing != nil && next.Listing != nil && next.Listing.RV < p.Listing.RV
 }
 
+// SamePlace says whether p and q are at the same place, whatever they say of times.
+func (p Position) SamePlace(q Position) bool {
+	if p.Listing == nil || q.Listing == nil {
+		return p.RV == q.RV && p.Listing == q.Listing
+	}
+	return p.RV == q.RV && *p.Listing == *q.Listing
+}
+
 func (p Position) equal(q Position) bool {
-	same := p.Listing == q.Listing || p.Listing != nil && q.Listing != nil && *p.Listing == *q.Listing
-	return same && p.RV == q.RV && p.Time.Equal(q.Time) && p.Since.Equal(q.Since)
+	return p.SamePlace(q) && p.Time.Equal(q.Time) && p.Since.Equal(q.Since)
 }
 
 // own is a copy that shares nothing with p. A listing without a token is the start of the list: none.

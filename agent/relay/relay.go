@@ -182,12 +182,5 @@ func (t *tasks) read(ctx context.Context, r *reader, from cursor.Position, wait 
 	if ended := ctx.Err() != nil || errors.Is(err, errOver); ended || err == nil {
 		return nil // as was wanted
 	}
-	return fmt.Errorf("reading the events of %s: %w", describe(r.stream.namespace), err)
-}
-
-func describe(namespace string) string {
-	if namespace == "" {
-		return "all namespaces"
-	}
-	return "namespace " + namespace
+	return fmt.Errorf("reading the events of %s: %w", source.StreamName(r.stream.namespace), err)
 }

@@ -45,7 +45,7 @@ func (s *stream) begin(t *tasks) {
 	for len(rest) > 0 {
 		var same, others []*lane
 		for _, l := range rest {
-			if equal(l.next, rest[0].next) {
+			if l.next.SamePlace(rest[0].next) {
 				same = append(same, l)
 			} else {
 				others = append(others, l)
@@ -54,13 +54,6 @@ func (s *stream) begin(t *tasks) {
 		s.start(false, same...)
 		rest = others
 	}
-}
-
-func equal(a, b cursor.Position) bool {
-	if a.Listing == nil || b.Listing == nil {
-		return a.RV == b.RV && a.Listing == b.Listing
-	}
-	return a.RV == b.RV && *a.Listing == *b.Listing
 }
 
 // start starts a reader for lanes that are all at the same place, after there is room in the only one where wait is

@@ -49,6 +49,14 @@ type Options struct {
 	CheckInterval time.Duration // between two looks at whether the log went back
 }
 
+// StreamName is a stream as people read it.
+func StreamName(namespace string) string {
+	if namespace == "" {
+		return "all namespaces"
+	}
+	return "namespace " + namespace
+}
+
 // Source reads one stream of events. It holds no state: each Read is a reader of its own.
 type Source struct{ Options }
 
