@@ -1,11 +1,13 @@
 package receiver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/eventbaton/baton/e2e/port"
 )
@@ -63,14 +65,22 @@ func (s *Server) Up() error {
 	return nil
 }
 
-// Down closes the port and every connection.
+// downTimeout is for the requests that are being answered when the server goes down.
+const downTimeout = 500 * time.Millisecond
+
+// Down closes the port and every connection. A request whose records it has taken is answered before: one that is taken
+// and not answered has to be sent again, which would not be the sender's fault.
 func (s *Server) Down() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.server == nil {
 		return
 	}
-	_ = s.server.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), downTimeout)
+	defer cancel()
+	if s.server.Shutdown(ctx) != nil {
+		_ = s.server.Close() // of those that hang
+	}
 	s.server = nil
 	s.wg.Wait()
 }
