@@ -35,6 +35,7 @@ type agent struct {
 	identity  election.Identity
 	node      string
 	client    *kube.Client
+	metadata  *kube.MetadataReader // nil where nothing is enriched
 	sinks     []*relay.Sink
 	log       *slog.Logger
 
@@ -56,6 +57,9 @@ func newAgent(cfg *config.Config, flags runFlags, w world, sinks []*relay.Sink, 
 	}
 	var err error
 	if a.client, a.namespace, err = connect(w, flags.kubeconfig, flags.namespace); err != nil {
+		return nil, err
+	}
+	if a.metadata, err = metadataReader(cfg, flags.kubeconfig); err != nil {
 		return nil, err
 	}
 	if pod := variable(w, "POD_NAMESPACE"); pod != "" && pod != a.namespace && a.identity.UID != "" {
@@ -133,7 +137,7 @@ func (a *agent) newTerm() *term.Runner {
 		Identity: a.identity.String(), ClusterID: a.clusterID, ClusterName: cfg.ClusterName, Tags: cfg.Tags,
 		Events: a.client.EventReader(), Streams: cfg.Streams(), Wants: cfg.Wants, Sinks: a.sinks,
 		StartNow: cfg.Start == config.StartNow, CheckpointInterval: cfg.CheckpointInterval, DrainTimeout: cfg.DrainTimeout,
-		Announce: a.announce, Observer: a.counters, Log: a.log,
+		Enricher: a.newEnricher(), Announce: a.announce, Observer: a.counters, Log: a.log,
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/eventbaton/baton/agent/cursor"
 	"github.com/eventbaton/baton/agent/election"
+	"github.com/eventbaton/baton/agent/enrich"
 	"github.com/eventbaton/baton/agent/serve"
 	"github.com/eventbaton/baton/agent/source"
 )
@@ -36,6 +37,7 @@ type counters struct {
 	elected  map[election.Kind]uint64
 	gaps     uint64
 	wentBack uint64
+	lookups  *enrich.Counters // nil where nothing is enriched
 	reading  map[string]error // by namespace, why its watch is not open; nil where it is
 }
 
@@ -97,6 +99,9 @@ func (c *counters) snapshot() serve.Counters {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := serve.Counters{Election: map[string]uint64{}, Gaps: c.gaps, WentBack: c.wentBack}
+	if c.lookups != nil {
+		s.Lookups = c.lookups.Snapshot()
+	}
 	for kind, n := range c.elected {
 		s.Election[string(kind)] = n
 	}

@@ -27,6 +27,7 @@ const (
 
 // world is what a command has of its surroundings, so that tests can be one.
 type world struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)
 }
@@ -43,10 +44,27 @@ func commands() []command {
 			"run", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--listen ADDR]",
 			"follow, and lead when elected", runCommand, new(runFlags).set,
 		},
-		{"check", "FILE", "print every problem of a kubernetes.yaml", checkCommand, nil},
+		{
+			"check", "[--explain] [--probe] [--timeout D] FILE",
+			"print every problem of a kubernetes.yaml; say what events would be sent, and ask the sinks' receivers", checkCommand,
+			new(checkFlags).set,
+		},
+		{
+			"convert", "[--strict] kee|otel|agent5 FILE",
+			"make a kubernetes.yaml of the configuration of a kubernetes-event-exporter, an OpenTelemetry Collector or a Datadog Agent 5",
+			convertCommand, new(convertFlags).set,
+		},
 		{
 			"status", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--name NAME] [-o text|json]",
 			"who leads, and how far each sink is", statusCommand, new(statusFlags).set,
+		},
+		{
+			"probe", "[--config FILE] [--kubeconfig FILE] [--namespace NS] [--name NAME] [--event-namespace NS] [--timeout D]",
+			"make an event, and wait until every sink has acknowledged it", probeCommand, new(probeFlags).set,
+		},
+		{
+			"cleanup", "[--kubeconfig FILE] [--namespace NS] [--name NAME] [--selector LABELS] [--timeout D]",
+			"wait until the agents are gone, and delete the lock and the cursors", cleanupCommand, new(cleanupFlags).set,
 		},
 		{"version", "", "print the version", versionCommand, nil},
 	}
@@ -57,7 +75,7 @@ func main() {
 	// The first signal begins an orderly end; with the handler gone, a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
 	oneProcessor(os.LookupEnv)
-	code := dispatch(ctx, world{stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}, os.Args[1:])
+	code := dispatch(ctx, world{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }

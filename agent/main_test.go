@@ -19,6 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shell runs commands as main does.
 type shell struct {
+	stdin          string
 	stdout, stderr bytes.Buffer
 	env            map[string]string
 }
@@ -26,7 +27,7 @@ type shell struct {
 func (s *shell) run(ctx context.Context, args ...string) int {
 	s.stdout.Reset()
 	s.stderr.Reset()
-	return dispatch(ctx, world{stdout: &s.stdout, stderr: &s.stderr, env: func(name string) (string, bool) {
+	return dispatch(ctx, world{stdin: strings.NewReader(s.stdin), stdout: &s.stdout, stderr: &s.stderr, env: func(name string) (string, bool) {
 		value, ok := s.env[name]
 		return value, ok
 	}}, args)

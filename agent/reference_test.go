@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/eventbaton/baton/agent/enrich"
 	"github.com/eventbaton/baton/agent/serve"
 )
 
@@ -24,7 +25,7 @@ func TestReference(t *testing.T) {
 	}
 	text := string(old)
 	for part, table := range map[string]string{
-		"commands": commandTable(), "metrics": metricTable(), "election": kindTable(),
+		"commands": commandTable(), "metrics": metricTable(), "election": kindTable(), "lookups": outcomeTable(),
 	} {
 		text = replacePart(t, text, part, table)
 	}
@@ -90,6 +91,15 @@ func kindTable() string {
 	b.WriteString("| kind | meaning |\n| --- | --- |\n")
 	for _, k := range electionKinds {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", k.kind, k.meaning)
+	}
+	return b.String()
+}
+
+func outcomeTable() string {
+	b := strings.Builder{}
+	b.WriteString("| outcome | meaning |\n| --- | --- |\n")
+	for _, o := range enrich.Outcomes {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", o.Name, o.Meaning)
 	}
 	return b.String()
 }

@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
@@ -56,8 +58,8 @@ func runCommand(ctx context.Context, w world, args []string) error {
 		return err
 	}
 	defer listener.Close()
-	lag := serve.NewLag()
-	sinks, err := openSinks(cfg, w.stdout, lag.Observe, log)
+	lag, registry := serve.NewLag(), prometheus.NewRegistry()
+	sinks, err := openSinks(cfg, sink.Environment{Stdout: w.stdout, Version: version, Metrics: registry}, lag.Observe, log)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func runCommand(ctx context.Context, w world, args []string) error {
 	log.Info("baton starts", "version", version, "identity", a.identity.String(), "mode", a.mode,
 		"listen", listener.Addr().String())
 	return runTogether(ctx, a, func(ctx context.Context) error {
-		return serve.Run(ctx, listener, serve.Handler(a, serve.Metrics(a, lag)), log)
+		return serve.Run(ctx, listener, serve.Handler(a, serve.Metrics(registry, a, lag)), log)
 	})
 }
 
@@ -108,19 +110,29 @@ func newLog(out io.Writer, cfg *config.Config) *slog.Logger {
 }
 
 // openSinks opens every configured sink. No connection is made: a receiver that is down is no reason not to start.
-func openSinks(cfg *config.Config, stdout io.Writer, observeLag func(string, float64), log *slog.Logger) ([]*relay.Sink, error) {
+func openSinks(cfg *config.Config, env sink.Environment, observeLag func(string, float64), log *slog.Logger) ([]*relay.Sink, error) {
 	var sinks []*relay.Sink
 	for _, c := range cfg.Sinks {
-		opened, err := c.Options.Open(sink.Environment{Stdout: stdout, Log: log.With("sink", c.Name), Version: version})
+		env.Log = log.With("sink", c.Name)
+		opened, err := c.Options.Open(env)
 		if err != nil {
 			closeSinks(sinks, log)
 			return nil, fmt.Errorf("opening the sink %s: %w", c.Name, err)
 		}
 		sinks = append(sinks, relay.NewSink(relay.SinkOptions{
 			Name: c.Name, Sink: opened, Filter: matcher(c.Match), Log: log, ObserveLag: observeLag,
+			Repeats: relay.Repeats(c.Repeats), RepeatInterval: repeatInterval(c),
 		}))
 	}
 	return sinks, nil
+}
+
+// repeatInterval is 0 where there is none.
+func repeatInterval(c config.Sink) time.Duration {
+	if c.RepeatInterval == nil {
+		return 0
+	}
+	return time.Duration(*c.RepeatInterval)
 }
 
 // matcher is nil where everything matches.

@@ -42,7 +42,7 @@ func TestAgent5(t *testing.T) {
 	want.Agent5, want.LeaderCandidate, want.LeaderLeaseDuration, want.Lock = true, true, 90*time.Second, LockConfigMap
 	want.Namespaces, want.NamespaceNameRegexp, want.Tags = []string{"shop", "pay"}, "team-", []string{"env:prod"}
 	want.DrainTimeout, want.matches, want.Warnings = 5*time.Second, c.matches, c.Warnings
-	want.Sinks = []Sink{{Name: "log", Type: "stdout", Options: &stdoutOptions{}}}
+	want.Sinks = []Sink{{Name: "log", Type: "stdout", Repeats: RepeatsEvery, Options: &stdoutOptions{}}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got\n%#v\nwant\n%#v", c, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/eventbaton/baton/agent/cursor"
+	"github.com/eventbaton/baton/agent/sink"
 )
 
 // check finds fault with values, fills in what is missing, and says what may not have been meant. A value that could
@@ -22,6 +23,7 @@ func (p *parser) check() {
 	p.checkNamespaces()
 	p.checkRegexp()
 	p.checkCluster()
+	p.checkEnrich()
 	p.checkSinks()
 	p.checkSize()
 	p.checkMode()
@@ -81,7 +83,11 @@ func (p *parser) checkTimes() {
 
 func (p *parser) within(key string, value, least, most time.Duration) {
 	if value < least || value > most {
-		p.fault(p.where(key), "is %v; write %v to %v seconds", value, least.Seconds(), most.Seconds())
+		at := p.where(key)
+		if section, below, nested := strings.Cut(key, "."); nested {
+			at = p.below(section, below)
+		}
+		p.fault(at, "is %v; write %v to %v seconds", value, least.Seconds(), most.Seconds())
 	}
 }
 
@@ -153,9 +159,10 @@ func (p *parser) checkText(at place, text string) {
 // checkSinks checks the names, and gives a configuration without sinks the one that shows the events in the pod's log.
 func (p *parser) checkSinks() {
 	if len(p.config.Sinks) == 0 && len(p.problems) == 0 {
-		p.config.Sinks = []Sink{{Name: "log", Type: "stdout", Options: p.types["stdout"]()}}
+		p.config.Sinks = []Sink{{Name: "log", Type: "stdout", Repeats: RepeatsEvery, Options: p.types["stdout"]()}}
 		return
 	}
+	p.checkSole()
 	first := map[string]int{}
 	for i, s := range p.config.Sinks {
 		at := p.sinkPlaces[i]
@@ -172,6 +179,23 @@ func (p *parser) checkSinks() {
 		default:
 			first[s.Name] = where.line
 		}
+	}
+}
+
+// checkSole refuses a second sink of a type that is meant to be alone.
+func (p *parser) checkSole() {
+	first := map[string]int{}
+	for i, s := range p.config.Sinks {
+		sole, ok := s.Options.(sink.Sole)
+		if !ok {
+			continue
+		}
+		where := p.at(p.sinkPlaces[i], "type")
+		if line, twice := first[s.Type]; twice {
+			p.fault(where, "is %s, the type of the sink in line %d; write one sink of this type: %s", s.Type, line, sole.Sole())
+			continue
+		}
+		first[s.Type] = where.line
 	}
 }
 

@@ -36,6 +36,7 @@ type Config struct {
 	Tags                []string      `yaml:"tags" default:"none" doc:"Handed on with every record, such as env:prod."`
 	LogLevel            string        `yaml:"log_level" values:"debug info warn error" doc:"The least severe messages that are logged, to stderr."`
 	LogFormat           string        `yaml:"log_format" values:"json text" doc:"How they are written."`
+	Enrich              Enrich        `yaml:"enrich" default:"nothing" doc:"What of the object that an event is about is added to its record. See Enrichment."`
 	Sinks               []Sink        `yaml:"sinks" default:"one named log of type stdout" doc:"Where the records go; each sink has a cursor of its own."`
 
 	// Warnings are lines for people about what was accepted and might not be what was meant.
@@ -50,7 +51,10 @@ type Config struct {
 type Sink struct {
 	Name   string `yaml:"name" default:"required" doc:"A DNS label, unique among the sinks. The sink's cursor is kept under it: a renamed sink is a new one."`
 	Type   string `yaml:"type" default:"required" doc:"One of the types below."`
-	Filter string `yaml:"filter" default:"every record" doc:"A CEL expression over event; records for which it is false are not sent. See Filters."`
+	Filter string `yaml:"filter" default:"every record, unless the type says otherwise" doc:"A CEL expression over event; records for which it is false are not sent. See Filters."`
+	// RepeatInterval is set where Repeats is RepeatsRate, and nowhere else.
+	Repeats        string         `yaml:"repeats" values:"every first rate" default:"every" doc:"What the sink gets of an event that goes on happening: every version, the first, or at a rate one record of an object and a reason. See Repeats."`
+	RepeatInterval *sink.Duration `yaml:"repeat_interval" default:"5m with rate" doc:"With rate, how far apart the records of an object and a reason are at least: 1s to 30m."`
 
 	// Options are what the type can be told, checked.
 	Options sink.Options `yaml:"-"`
@@ -59,7 +63,7 @@ type Sink struct {
 	Match *filter.Filter `yaml:"-"`
 }
 
-// The values of Lock, Start and LogFormat.
+// The values of Lock, Start, LogFormat and Repeats.
 const (
 	LockLease     = "lease"
 	LockConfigMap = "configmap"
@@ -67,6 +71,9 @@ const (
 	StartNow      = "now"
 	FormatJSON    = "json"
 	FormatText    = "text"
+	RepeatsEvery  = "every"
+	RepeatsFirst  = "first"
+	RepeatsRate   = "rate"
 )
 
 // Default is the configuration of an empty file, without its sink.
@@ -80,6 +87,7 @@ func Default() *Config {
 		DrainTimeout:        2 * time.Second,
 		LogLevel:            "info",
 		LogFormat:           FormatJSON,
+		Enrich:              Enrich{Wait: 250 * time.Millisecond, RequestsPerSecond: 20},
 	}
 }
 

@@ -107,7 +107,7 @@ func mustParse(t *testing.T, yaml string, env ...string) *Config {
 func TestDefaults(t *testing.T) {
 	for _, yaml := range []string{"", "\n\n", "# only a comment\n", "---\n", "---\n...\n", "{}", "null", "~", "\ufeff", "---\n---\n", "sinks: []", "sinks:", "tags:\nlock: ~"} {
 		want := Default()
-		want.Sinks = []Sink{{Name: "log", Type: "stdout", Options: &stdoutOptions{}}}
+		want.Sinks = []Sink{{Name: "log", Type: "stdout", Repeats: RepeatsEvery, Options: &stdoutOptions{}}}
 		want.Warnings = []string{"neither leader_candidate nor collect_events is true: no events are gathered"}
 		if c := mustParse(t, yaml); !reflect.DeepEqual(c, want) {
 			t.Errorf("%q: %#v, want the defaults", yaml, c)
@@ -155,7 +155,8 @@ sinks:
 		LeaderCandidate: true, Name: "my.baton", LeaderLeaseDuration: 45 * time.Second, Lock: LockConfigMap, Namespaces: []string{"a", "b"},
 		Start: StartNow, CheckpointInterval: 500 * time.Millisecond, DrainTimeout: 90 * time.Second, ClusterName: "2024", ClusterID: "eu-1",
 		Tags: []string{"env:prod", "team:shop"}, LogLevel: "debug", LogFormat: FormatText,
-		Sinks: []Sink{{Name: "log", Type: "stdout", Options: &stdoutOptions{}}, {Name: "archive", Type: "all", Filter: `event.type == "Warning"`}},
+		Enrich: Default().Enrich,
+		Sinks:  []Sink{{Name: "log", Type: "stdout", Repeats: RepeatsEvery, Options: &stdoutOptions{}}, {Name: "archive", Type: "all", Repeats: RepeatsEvery, Filter: `event.type == "Warning"`}},
 	}
 	o := &options{
 		common: common{7}, URL: "https://example.test/events", Mode: "fast", Timeout: 5 * time.Second, Text: "<abc>", Gzip: &off, Small: -128, Port: 65535,
@@ -316,6 +317,34 @@ func TestEnvironment(t *testing.T) {
 	for _, variable := range Variables {
 		if !slices.Contains(fieldsOf(reflect.ValueOf(Default()).Elem()).keys(), variable.Key) {
 			t.Errorf("%v overrides no key", variable)
+		}
+	}
+}
+
+// An interval is there where it is needed, the default one if need be, and nowhere else.
+func TestRepeats(t *testing.T) {
+	c := mustParse(t, `sinks:
+- {name: a, type: stdout}
+- {name: b, type: stdout, repeats: first}
+- {name: c, type: stdout, repeats: rate}
+- {name: d, type: stdout, repeats: rate, repeat_interval: 30}
+- {name: e, type: stdout, repeats: rate, repeat_interval: 30m}
+- {name: f, type: stdout, repeats: }
+`)
+	want := []struct {
+		repeats  string
+		interval time.Duration
+	}{
+		{RepeatsEvery, 0}, {RepeatsFirst, 0}, {RepeatsRate, 5 * time.Minute}, {RepeatsRate, 30 * time.Second},
+		{RepeatsRate, 30 * time.Minute}, {RepeatsEvery, 0},
+	}
+	for i, s := range c.Sinks {
+		var interval time.Duration
+		if s.RepeatInterval != nil {
+			interval = time.Duration(*s.RepeatInterval)
+		}
+		if s.Repeats != want[i].repeats || interval != want[i].interval {
+			t.Errorf("%s: repeats %s each %v, want %+v", s.Name, s.Repeats, interval, want[i])
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -89,7 +90,7 @@ func (p *parser) sinks(n *yaml.Node, at place) {
 
 // sink decodes one sink: the keys that all have, and the others into the options of its type.
 func (p *parser) sink(entries []entry, at place) {
-	s := Sink{}
+	s := Sink{Repeats: RepeatsEvery}
 	common := fieldsOf(reflect.ValueOf(&s).Elem())
 	var others []entry
 	for _, e := range entries {
@@ -101,6 +102,7 @@ func (p *parser) sink(entries []entry, at place) {
 	}
 	p.options(&s, others, at)
 	p.filter(&s, at)
+	p.repeats(&s, at)
 	p.config.Sinks = append(p.config.Sinks, s)
 }
 
@@ -143,8 +145,11 @@ func (p *parser) fieldsOfType(entries []entry, s *Sink, at place) {
 	}
 }
 
-// filter compiles the sink's expression.
+// filter compiles the sink's expression, or the one that its type has where there is none.
 func (p *parser) filter(s *Sink, at place) {
+	if selective, ok := s.Options.(sink.Selective); ok && s.Filter == "" {
+		s.Filter = selective.DefaultFilter()
+	}
 	if s.Filter == "" {
 		return
 	}
@@ -154,6 +159,28 @@ func (p *parser) filter(s *Sink, at place) {
 		return
 	}
 	s.Match = match
+}
+
+// The limits of repeat_interval. What is held back for longer than a leader's events are kept would be lost with it.
+const (
+	defaultRepeatInterval                = sink.Duration(5 * time.Minute)
+	minRepeatInterval, maxRepeatInterval = time.Second, 30 * time.Minute
+)
+
+// repeats checks how far apart repeated records are.
+func (p *parser) repeats(s *Sink, at place) {
+	where := p.at(at, "repeat_interval")
+	switch every := s.RepeatInterval; {
+	case reported(p.problems, where.path):
+	case every == nil && s.Repeats == RepeatsRate:
+		interval := defaultRepeatInterval
+		s.RepeatInterval = &interval
+	case every == nil:
+	case s.Repeats != RepeatsRate && !reported(p.problems, p.at(at, "repeats").path):
+		p.problem(where, "is %v, which does nothing with repeats: %s; write repeats: rate, or remove it", every, s.Repeats)
+	case time.Duration(*every) < minRepeatInterval || time.Duration(*every) > maxRepeatInterval:
+		p.problem(where, "is %v; write 1s to 30m", every)
+	}
 }
 
 // at is where a key below another place stands. One that stands nowhere is where the nearest one above it does.

@@ -76,14 +76,14 @@ func valueNode(key string, v reflect.Value, show func(key, value string) string)
 	if value, ok := reflect.TypeAssert[time.Duration](v); ok {
 		return &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatFloat(value.Seconds(), 'f', -1, 64)}
 	}
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil
+	}
 	if out, ok := textOf(v); ok {
 		return word(show(key, out))
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		if v.IsNil() {
-			return nil
-		}
 		return valueNode(key, v.Elem(), show)
 	case reflect.Struct:
 		return structNode(v, show)

@@ -63,6 +63,8 @@ func TestProblemsHideSecrets(t *testing.T) {
 func TestPrintedConfigParses(t *testing.T) {
 	for _, yaml := range []string{
 		"", agent5, "instances: [{namespace_name_regexp: x, namespaces: []}]", "cluster_name: \"2024\"\ntags: [\"yes\", \"a: b\", \"\\u00e9\"]",
+		"sinks:\n- {name: a, type: all, url: x, repeats: rate}\n- {name: b, type: all, url: x, repeats: rate, repeat_interval: 90}",
+		"sinks:\n- {name: a, type: all, url: x, repeats: first, repeat_interval: }",
 		"sinks:\n- {name: a, type: all, url: x, gzip: no, text: abc, timeout: 0.1, headers: {\"1\": \"2\"}, parts: [{ca_file: x}, {}]}",
 	} {
 		roundTrip(t, mustParse(t, yaml))

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventbaton/baton/agent/enrich"
 	"github.com/eventbaton/baton/agent/filter"
 	"github.com/eventbaton/baton/agent/sink"
 )
@@ -54,7 +55,7 @@ func TestEverythingIsDocumented(t *testing.T) {
 }
 
 func TestExamplesParse(t *testing.T) {
-	for name, example := range map[string]string{"full": fullExample, "agent 5": agent5Example} {
+	for name, example := range map[string]string{"full": fullExample, "agent 5": agent5Example, "enrichment": enrichmentExample} {
 		c, err := Parse(name, []byte(example), nil)
 		if err != nil {
 			t.Errorf("%v", err)
@@ -105,12 +106,17 @@ sinks:
 const filterExamples = `
 event.type == "Warning"
 event.type == "Warning" || event.reason in ["Killing", "Preempted"]
+event.isWarning() && !event.inNamespace("kube-system", "team-*")
+event.ofKind("Pod") && event.hasReason("BackOff", "Failed*", "Unhealthy")
+event.isWarning() || event.fromComponent("*-controller") && event.hasReason("*Scal*")
 event.object.kind == "Pod" && event.namespace.startsWith("team-")
 event.message.lowerAscii().contains("oom")
 event.message.matches("exit code (137|143)")
 has(event.related) && event.related.kind == "Node"
 "env:prod" in event.tags
 event.last - event.first > duration("10m") && event.count > 5
+event.enrichment.labels[?"team"].orValue("") == "shop" || event.enrichment.incomplete != ""
+event.enrichment.owners.exists(o, o.kind == "CronJob")
 `
 
 func reference(t *testing.T) string {
@@ -121,11 +127,18 @@ func reference(t *testing.T) string {
 	b.WriteString(values)
 	b.WriteString("## Sinks\n\nEvery sink has these keys, and those of its type beside them.\n\n")
 	table(b, rows("", reflect.ValueOf(&Sink{}).Elem()))
+	b.WriteString(deliveryText)
 	for _, name := range slices.Sorted(maps.Keys(sink.Types)) {
-		fmt.Fprintf(b, "### type: %s\n\n", name)
+		fmt.Fprintf(b, "### type: %s\n\n%s\n", name, sinkText(t, name))
 		table(b, rows("", reflect.ValueOf(sink.Types[name]()).Elem()))
+		if selective, ok := sink.Types[name]().(sink.Selective); ok {
+			fmt.Fprintf(b, selectiveText, selective.DefaultFilter())
+		}
 	}
+	enrichments(b)
 	filters(b)
+	b.WriteString(repeatsText)
+	templates(b)
 	environmentVariables(b)
 	fmt.Fprintf(b, agent5Text, agent5Example)
 	fmt.Fprintf(b, "## A full example\n\n```yaml\n%s```\n", fullExample)
@@ -144,6 +157,9 @@ func rows(prefix string, v reflect.Value) []row {
 			continue
 		}
 		all = append(all, row{prefix + f.key, kindName(f), defaultText(f), f.tag.Get("doc")})
+		if t := value.Type(); t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && t.Elem() != reflect.TypeFor[Sink]() {
+			all = append(all, rows(prefix+f.key+"[].", reflect.New(t.Elem()).Elem())...)
+		}
 	}
 	return all
 }
@@ -171,6 +187,8 @@ func typeText(t reflect.Type) string {
 		return "true or false"
 	case reflect.Slice:
 		return "list of " + typeText(t.Elem())
+	case reflect.Struct:
+		return "mappings"
 	case reflect.Map:
 		return "map to " + typeText(t.Elem())
 	case reflect.Pointer:
@@ -199,6 +217,16 @@ func defaultText(f field) string {
 	if f.value.IsZero() {
 		return "none"
 	}
+	switch value := value.(type) { // as it is written in YAML
+	case []string:
+		return "`[" + strings.Join(value, ", ") + "]`"
+	case map[string]string:
+		var pairs []string
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			pairs = append(pairs, key+": "+value[key])
+		}
+		return "`{" + strings.Join(pairs, ", ") + "}`"
+	}
 	return fmt.Sprintf("`%v`", value)
 }
 
@@ -215,11 +243,29 @@ func table(b *strings.Builder, rows []row) {
 	b.WriteString("\n")
 }
 
+func enrichments(b *strings.Builder) {
+	fmt.Fprintf(b, enrichmentText, enrichmentExample)
+	b.WriteString("| Kind | Resource | API group | |\n|---|---|---|---|\n")
+	for _, k := range enrich.Known() {
+		scope := ""
+		if k.Cluster {
+			scope = "of the cluster"
+		}
+		fmt.Fprintf(b, "| `%s` | `%s` | `%s` | %s |\n", k.Kind, k.Resource, k.Group, scope)
+	}
+	b.WriteString("\n")
+}
+
 func filters(b *strings.Builder) {
 	b.WriteString(filterText)
 	b.WriteString("| Field | Type |\n|---|---|\n")
 	for _, field := range filter.Fields() {
 		fmt.Fprintf(b, "| `%s` | %s |\n", field.Path, field.Type)
+	}
+	b.WriteString(functionText)
+	b.WriteString("| Function | What it means |\n|---|---|\n")
+	for _, f := range filter.Functions {
+		fmt.Fprintf(b, "| `%s` | `%s` |\n", f.Usage, strings.ReplaceAll(f.Means, "|", "\\|"))
 	}
 	fmt.Fprintf(b, "\nFor example:\n\n```\n%s```\n\n", strings.TrimLeft(filterExamples, "\n"))
 }
@@ -260,6 +306,50 @@ Secrets don't belong in this file: keys that end in ` + "`_file`" + ` name the f
 
 `
 
+const deliveryText = `A sink's cursor moves on once its receiver has acknowledged a record; what that is for each type, is said
+below. A batch whose try failed is sent again as it was, for as long as it takes, and after a crash what was sent since
+the cursors were last written comes again. So a record may arrive more than once, but always with the same ` + "`id`" + `. A
+record that its receiver will never take is found among its batch, given up, and logged whole.
+
+`
+
+const enrichmentExample = `leader_candidate: true
+enrich:
+  labels: [team, app.kubernetes.io/*]
+  owners: true
+  node: true
+  kinds: [Pod, ReplicaSet, Deployment, Job, CronJob, Node]
+  custom_kinds:
+    - api_version: argoproj.io/v1alpha1
+      kind: Rollout
+      resource: rollouts
+`
+
+const enrichmentText = `## Enrichment
+
+An event names its object and little more. With ` + "`enrich`" + ` the agent asks the API server for the object's metadata, never for the
+object itself, and adds to the record what is wanted: see [the record](record.md#enrichment). It is off where neither
+` + "`labels` nor `annotations`, `owners` or `node`" + ` is set.
+
+` + "```yaml\n%s```" + `
+
+It is never in the way. An answer comes from the API server's watch cache and is kept for about five minutes, in at most 8 MiB; what
+is older serves for as long again while a new one is fetched. What is read at once waits for its answers ` + "`wait`" + ` at most, in
+total; after three such waits in vain nothing waits any more until an answer is prompt again. At most ` + "`requests_per_second`" + `
+are made: while a backlog is read, most records go on without. A record that lacks something says why
+(` + "`enrichment.incomplete`" + `), and ` + "`baton_enrich_lookups_total`" + ` counts it.
+
+Every record is enriched before the filters are asked, also one that no sink gets then. Loki gets what is known as structured
+metadata, Datadog as tags, OpenTelemetry as attributes by its conventions; the others get it as it is in the record.
+Elasticsearch and OpenSearch make a field of each label, and one whose first value looks like a date takes nothing else from then
+on: such a record is stored without its labels. In the index template, give ` + "`enrichment.labels` and `enrichment.annotations` the type `flattened`, in OpenSearch `flat_object`" + `.
+
+It takes the right to ` + "`get`" + ` each kind that is looked up, in all namespaces that are gathered from; ` + "`node`" + ` takes that for pods
+and nodes, the other keys for all kinds. RBAC has no right to metadata alone. The chart grants what its value ` + "`enrich`" + ` needs.
+These kinds are known; there are no Secrets and ConfigMaps among them, whose labels take the right to all that is in them:
+
+`
+
 const filterText = `## Filters
 
 A sink's ` + "`filter`" + ` is an expression in [CEL](https://cel.dev) that gives true for the records that the sink is to get. It is
@@ -271,8 +361,75 @@ A field that an event doesn't have is empty (` + "`\"\"`, `0`, `[]`" + `), never
 a related object, and ` + "`has(event.related)`" + ` asks for it. An expression that fails nonetheless, such as ` + "`event.tags[7] == \"x\"`" + `,
 or one that costs too much, counts as true: the record is delivered, and the failure is logged once and counted.
 
+The labels and annotations of ` + "`event.enrichment`" + ` are maps, and a key that a map doesn't have is an error: ask for it as
+` + "`event.enrichment.labels[?\"team\"].orValue(\"\")`, or with `\"team\" in event.enrichment.labels`. `has(event.enrichment)`" + ` is false where
+nothing is looked up. What was late or refused is empty as well, and ` + "`event.enrichment.incomplete`" + ` says so: a filter that must not
+lose a record asks for that too.
+
 What belongs to a delivery and not to the event, ` + "`leader` and `countDelta`" + `, a filter doesn't see. A record that is filtered out
 moves the sink's cursor like one that was delivered.
+
+`
+
+const repeatsText = `## Repeats
+
+An event that goes on happening is stored again each time, with a higher count: a new version, which a sink gets as a
+record of its own. A sink's ` + "`repeats`" + ` says which of them it gets, after its filter:
+
+- ` + "`every`" + `: all of them.
+- ` + "`first`" + `: the first version of each event. Which events the sink has had, the leader keeps in memory, at least of the last
+  16384: one that goes on after a change of leader, or after so many others, may come once more. What the versions count that
+  are left out, no record says.
+- ` + "`rate`" + `: at most one record of an object and a reason in each ` + "`repeat_interval`" + `. The first goes at once. Of what comes before the
+  interval is over, the latest version goes when it is, also if nothing more happens. Its ` + "`countDelta`" + ` is what happened to that
+  object for that reason since the record before it, of whatever events, so that sums over ` + "`countDelta`" + ` are the same as with
+  ` + "`every`" + `; it is absent where a part of it is not known, such as what an event had counted before this leader read it first.
+
+The interval begins when the receiver has taken a record. The object is the one with the ` + "`uid`" + ` in ` + "`event.object`" + `, else the one with the
+same API version, kind, namespace and name. Of at most 16384 objects and reasons a sink and stream the leader knows that their interval
+isn't over, and it holds at most a mebibyte of records back; beyond that some are sent sooner.
+
+While a record is held back, the sink's cursor stays before it. So nothing is lost with a leader that crashes: the next one reads all from
+there again, and such a sink gets again, with the same ids, what it got in the last interval. A leader that ends in order sends
+first what it holds back. With an interval of more than five minutes the next leader may have to list what is retained, which
+gives the latest version of each event. ` + "`/status`" + ` and the metrics say how many records were ` + "`suppressed`" + ` and how many are held back.
+
+`
+
+const functionText = `
+For what most filters ask there are functions. They take one name or several, in quotes; a * in a name stands for any text,
+also for none. A name that can't be meant, such as "pod" for a kind, is an error with its place.
+
+` + "`kubectl get event -o json | baton check --explain kubernetes.yaml`" + ` says which sinks would get each event, and which part of a
+filter says no.
+
+`
+
+const selectiveText = "Without a `filter` such a sink gets what `%s` is true for; `filter: \"true\"` gives it everything.\n\n"
+
+// templates describe what a template sees, and the functions it has.
+func templates(b *strings.Builder) {
+	b.WriteString(templateText)
+	b.WriteString("| Field | What it is |\n|---|---|\n")
+	for _, f := range sink.TemplateFields() {
+		fmt.Fprintf(b, "| `.%s` | %s |\n", f.Name, f.Doc)
+	}
+	b.WriteString("\n| Function | What it gives | For example | |\n|---|---|---|---|\n")
+	for _, f := range sink.TemplateFunctions {
+		fmt.Fprintf(b, "| `%s` | %s | `%s` | `%s` |\n", f.Usage, f.Doc, strings.ReplaceAll(f.Example, "|", "\\|"), f.Gives)
+	}
+	b.WriteString("\n")
+}
+
+const templateText = `## Templates
+
+Keys that take a template take one of [Go](https://pkg.go.dev/text/template). It is tried at the start: a field that doesn't exist
+is an error with its place. Where a template fails nonetheless, the default one serves for that record, and the failure is
+logged once. What values print is made harmless for the receiver (no mentions, no links); what the template itself
+says is not.
+
+A template sees the record: its fields as under Filters, each part of the name with a capital letter (` + "`.Object.Kind`, `.Message`" + `;
+` + "`.APIVersion`, `.ID` and `.UID`" + ` in capitals), and ` + "`.Leader`" + `. A field that an event doesn't have is empty. Besides:
 
 `
 

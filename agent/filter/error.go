@@ -43,16 +43,25 @@ var (
 	noOverload     = regexp.MustCompile(`found no matching overload for '([^']*)' applied to '([^']*)'`)
 	notAToken      = regexp.MustCompile(`token recognition error at: '([^']*)`)
 	operand        = regexp.MustCompile(`event((?:\.\w+)*)$`)
-	typeNames      = regexp.MustCompile(`\brecord\.(Record|Object|Source)\b`)
+	typeNames      = regexp.MustCompile(`\brecord\.(Record|Object|Source|Enrichment|Owner)\b`)
 )
 
 // rephrase says what CEL says in words that help someone who has never seen CEL. Where CEL's words change with a
 // version, its own remain.
 func rephrase(message, before string) string {
 	if m := undefinedField.FindStringSubmatch(message); m != nil {
+		if f := functionOf(m[1]); f != nil {
+			return fmt.Sprintf("%s is called: write %s", f.Name, f.Usage)
+		}
 		return fmt.Sprintf("there is no field %s; there are %s", m[1], siblings(before))
 	}
 	if m := undeclared.FindStringSubmatch(message); m != nil {
+		if f := functionOf(m[1]); f != nil {
+			return fmt.Sprintf("%s belongs to %s: write %s", f.Name, variable, f.Usage)
+		}
+		if strings.HasSuffix(before, "."+m[1]) {
+			return fmt.Sprintf("there is no function %s; besides those of CEL there are %s", m[1], usages())
+		}
 		return fmt.Sprintf("there is no %s; fields are written as event.type, there are %s", m[1], list("", recordType))
 	}
 	if m := noOverload.FindStringSubmatch(message); m != nil {
@@ -62,6 +71,23 @@ func rephrase(message, before string) string {
 		return fmt.Sprintf("%s is not CEL here; equality is ==, and is &&, or is ||", strings.TrimSpace(m[1]))
 	}
 	return plain(strings.TrimPrefix(message, "Syntax error: "))
+}
+
+func functionOf(name string) *Function {
+	for i := range Functions {
+		if Functions[i].Name == name {
+			return &Functions[i]
+		}
+	}
+	return nil
+}
+
+func usages() string {
+	all := make([]string, len(Functions))
+	for i, f := range Functions {
+		all[i] = f.Usage
+	}
+	return strings.Join(all, ", ")
 }
 
 // mismatch explains an operation on types that it doesn't exist for. The one word that is a function of CEL and the
@@ -122,7 +148,7 @@ func list(path string, t reflect.Type) string {
 // Field is one field that an expression can use.
 type Field struct {
 	Path string // such as event.object.kind
-	Type string // as CEL calls it: string, int, timestamp, list(string)
+	Type string // as CEL calls it: string, int, timestamp, list(string), map(string, string)
 }
 
 // Fields are all fields, in the order of the record.
@@ -138,6 +164,9 @@ func fieldsOf(t reflect.Type, path string) []Field {
 			fields = append(fields, fieldsOf(inner, path+"."+name)...)
 		default:
 			fields = append(fields, Field{path + "." + name, typeName(field.Type)})
+			if field.Type.Kind() == reflect.Slice && structOf(field.Type.Elem()) != nil {
+				fields = append(fields, fieldsOf(field.Type.Elem(), path+"."+name+"[0]")...)
+			}
 		}
 	}
 	return fields
@@ -146,7 +175,12 @@ func fieldsOf(t reflect.Type, path string) []Field {
 func typeName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Struct:
+		if structOf(t) != nil {
+			return strings.ToLower(t.Name())
+		}
 		return "timestamp"
+	case reflect.Map:
+		return "map(" + typeName(t.Key()) + ", " + typeName(t.Elem()) + ")"
 	case reflect.Int64:
 		return "int"
 	case reflect.Slice:

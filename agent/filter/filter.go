@@ -30,6 +30,8 @@ const maxExpression = 32 << 10
 type Filter struct {
 	text    string
 	program cel.Program
+	// explainer is made for the first Explain: an agent never needs it.
+	explainer func() (*explainer, error)
 }
 
 // Compile compiles an expression that has to give a bool. The error is a *Error where the expression is wrong.
@@ -53,7 +55,10 @@ func Compile(expr string) (*Filter, error) {
 	if err != nil {
 		return nil, &Error{Line: 1, Column: 1, Text: err.Error()}
 	}
-	return &Filter{text: expr, program: program}, nil
+	return &Filter{
+		text: expr, program: program,
+		explainer: sync.OnceValues(func() (*explainer, error) { return newExplainer(expr) }),
+	}, nil
 }
 
 // String is the expression.
@@ -95,6 +100,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserExpressionSizeLimit(maxExpression),
+		cel.Macros(macros()...),
 	)
 })
 

@@ -158,6 +158,7 @@ func TestCompileErrors(t *testing.T) {
 func TestFields(t *testing.T) {
 	samples := map[string]string{
 		"string": `%s == ""`, "int": `%s > 0`, "timestamp": `%s < timestamp("2025-01-01T00:00:00Z")`, "list(string)": `"" in %s`,
+		"map(string, string)": `"" in %s`, "list(owner)": `size(%s) > 0`,
 	}
 	fields := Fields()
 	if len(fields) < 25 {
@@ -167,6 +168,48 @@ func TestFields(t *testing.T) {
 		if _, err := Compile(strings.ReplaceAll(samples[field.Type], "%s", field.Path)); err != nil {
 			t.Errorf("%v: %v", field, err)
 		}
+	}
+}
+
+// What is not known of an object is empty, as everything that an event doesn't have; but a key of a map that is not there
+// is an error, unless it is asked for as below.
+func TestEnrichment(t *testing.T) {
+	bare, full, late := example(), example(), example()
+	full.Enrichment = &record.Enrichment{
+		Labels: map[string]string{"team": "shop", "app.kubernetes.io/name": "cart"},
+		Owners: []record.Owner{{Kind: "ReplicaSet", Name: "cart-1"}, {Kind: "Deployment", Name: "cart"}},
+		Node:   "node-1", Zone: "eu-1a",
+	}
+	late.Enrichment = &record.Enrichment{Incomplete: record.Late}
+	for expr, want := range map[string][3]bool{ // of bare, full and late
+		`has(event.enrichment)`:             {false, true, true},
+		`has(event.enrichment.labels)`:      {false, true, false},
+		`has(event.enrichment.labels.team)`: {false, true, false},
+		`"team" in event.enrichment.labels && event.enrichment.labels["team"] == "shop"`: {false, true, false},
+		`event.enrichment.labels[?"app.kubernetes.io/name"].orValue("") == "cart"`:       {false, true, false},
+		`event.enrichment.?labels["team"].orValue("?") == "shop"`:                        {false, true, false},
+		`event.enrichment.owners.exists(o, o.kind == "Deployment" && o.name == "cart")`:  {false, true, false},
+		`event.enrichment.zone == "eu-1a"`:                                               {false, true, false},
+		`event.enrichment.zone in ["", "eu-1a"]`:                                         {true, true, true},
+		`event.enrichment.incomplete != "" || event.enrichment.zone == "eu-1a"`:          {false, true, true},
+	} {
+		f, err := Compile(expr)
+		if err != nil {
+			t.Errorf("%s: %v", expr, err)
+			continue
+		}
+		for i, r := range []*record.Record{bare, full, late} {
+			if got, err := f.Match(r); got != want[i] || err != nil {
+				t.Errorf("%s: %v, %v of record %d", expr, got, err, i)
+			}
+		}
+	}
+	f, err := Compile(`event.enrichment.labels["team"] == "other"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.Match(bare); !got || err == nil {
+		t.Errorf("a label that is not there: %v, %v, want the record with an error", got, err)
 	}
 }
 
@@ -189,7 +232,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func FuzzCompile(f *testing.F) {
-	for _, seed := range []string{`event.type == "Warning"`, `event.typ`, "a\n.b", `"\u00e9" + event.`, `has(event.related)`, `event.tags[0] == ''`} {
+	for _, seed := range []string{`event.type == "Warning"`, `event.typ`, "a\n.b", `"\u00e9" + event.`, `has(event.related)`, `event.tags[0] == ''`, `event.hasReason("a*", "b")`, `event.ofKind([])`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, expr string) {
@@ -206,9 +249,10 @@ func FuzzCompile(f *testing.F) {
 
 func BenchmarkMatch(b *testing.B) {
 	for name, expr := range map[string]string{
-		"type":   `event.type == "Warning"`,
-		"usual":  `event.type == "Warning" && event.namespace != "kube-system" && !(event.reason in ["Pulled", "Created"])`,
-		"regexp": `event.message.matches("Set[uU]p.*volume")`,
+		"type":      `event.type == "Warning"`,
+		"usual":     `event.type == "Warning" && event.namespace != "kube-system" && !(event.reason in ["Pulled", "Created"])`,
+		"functions": `event.isWarning() && !event.inNamespace("kube-*") && !event.hasReason("Pulled", "Created")`,
+		"regexp":    `event.message.matches("Set[uU]p.*volume")`,
 	} {
 		b.Run(name, func(b *testing.B) {
 			f, err := Compile(expr)

@@ -155,6 +155,13 @@ func (c *Client) Pods(namespace string) *gentype.Client[*corev1.Pod] {
 		func() *corev1.Pod { return &corev1.Pod{} }, gentype.PrefersProtobuf[*corev1.Pod]())
 }
 
+// ListPods lists pods in a namespace, for those who wait for their end. The agents themselves never do: they watch one.
+func (c *Client) ListPods(ctx context.Context, namespace string, opts metav1.ListOptions) (*corev1.PodList, error) {
+	list := &corev1.PodList{}
+	err := c.core.Get().Namespace(namespace).Resource("pods").VersionedParams(&opts, parameters).Do(ctx).Into(list)
+	return list, err
+}
+
 // Events is the client that makes events in a namespace; EventReader reads them.
 func (c *Client) Events(namespace string) *gentype.Client[*corev1.Event] {
 	return gentype.NewClient("events", c.core, parameters, namespace,

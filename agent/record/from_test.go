@@ -143,6 +143,10 @@ func TestSize(t *testing.T) {
 		if size, wire := r.Size(), len(r.AppendJSON(nil)); size < wire || size > 2*wire {
 			t.Errorf("size %d for %d bytes of JSON", size, wire)
 		}
+		r.Enrichment = enriched()
+		if size, wire := r.Size(), len(r.AppendJSON(nil)); size < wire || size > 2*wire {
+			t.Errorf("size %d for %d bytes of JSON with an enrichment", size, wire)
+		}
 		before := r.Size()
 		r.Message += strings.Repeat("x", 1<<20)
 		if grown := r.Size() - before; grown != 1<<20 {

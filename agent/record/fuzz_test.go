@@ -27,7 +27,10 @@ func FuzzRecord(f *testing.F) {
 		if flags&8 != 0 {
 			o.Tags = nil
 		}
-		checkRecord(t, From(e, o))
+		r := From(e, o)
+		checkRecord(t, r)
+		r.Enrichment = fuzzEnrichment(flags, r.Message, r.Reason, r.Name)
+		checkRecord(t, r)
 		checkID(t, e, o)
 	})
 }
@@ -50,6 +53,21 @@ func fuzzEvent(uid, version, message, reason, name string, a, b, c, d int64, cou
 	}
 	if flags&4 != 0 {
 		e.CreationTimestamp, e.FirstTimestamp, e.LastTimestamp = metav1.Time{}, metav1.Time{}, metav1.Time{}
+	}
+	return e
+}
+
+// fuzzEnrichment is of valid text, as what is decoded from JSON is.
+func fuzzEnrichment(flags uint8, a, b, c string) *Enrichment {
+	e := &Enrichment{Node: a, Zone: b, Incomplete: c}
+	if flags&16 != 0 {
+		e.Labels = map[string]string{a: b, b: c, c: a}
+	}
+	if flags&32 != 0 {
+		e.Annotations = map[string]string{c: a}
+	}
+	if flags&64 != 0 {
+		e.Owners = []Owner{{APIVersion: a, Kind: b, Name: c, UID: a}, {}}
 	}
 	return e
 }

@@ -3,6 +3,8 @@ package record
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 	"unsafe"
@@ -31,6 +33,9 @@ func (r *Record) AppendJSON(dst []byte) []byte {
 		o.dst = r.Related.appendJSON(o.key("related"))
 	}
 	o.dst = r.Source.appendJSON(o.key("source"))
+	if r.Enrichment != nil {
+		o.dst = r.Enrichment.appendJSON(o.key("enrichment"))
+	}
 	o.number("count", r.Count)
 	if r.CountDelta != nil {
 		o.number("countDelta", *r.CountDelta)
@@ -57,6 +62,35 @@ func (s *Source) appendJSON(dst []byte) []byte {
 	o.optional("component", s.Component)
 	o.optional("instance", s.Instance)
 	o.optional("host", s.Host)
+	return o.close()
+}
+
+func (e *Enrichment) appendJSON(dst []byte) []byte {
+	o := open(dst)
+	o.mapping("labels", e.Labels)
+	o.mapping("annotations", e.Annotations)
+	if len(e.Owners) > 0 {
+		o.dst = append(o.key("owners"), '[')
+		for i := range e.Owners {
+			if i > 0 {
+				o.dst = append(o.dst, ',')
+			}
+			o.dst = e.Owners[i].appendJSON(o.dst)
+		}
+		o.dst = append(o.dst, ']')
+	}
+	o.optional("node", e.Node)
+	o.optional("zone", e.Zone)
+	o.optional("incomplete", e.Incomplete)
+	return o.close()
+}
+
+func (w *Owner) appendJSON(dst []byte) []byte {
+	o := open(dst)
+	o.optional("apiVersion", w.APIVersion)
+	o.text("kind", w.Kind)
+	o.text("name", w.Name)
+	o.optional("uid", w.UID)
 	return o.close()
 }
 
@@ -104,6 +138,22 @@ func (o *object) texts(name string, ss []string) {
 		o.dst = appendText(o.dst, s)
 	}
 	o.dst = append(o.dst, ']')
+}
+
+// mapping has the keys in their order, as encoding/json has them.
+func (o *object) mapping(name string, m map[string]string) {
+	if len(m) == 0 {
+		return
+	}
+	w := open(o.key(name))
+	for i, key := range slices.Sorted(maps.Keys(m)) {
+		if i > 0 {
+			w.dst = append(w.dst, ',')
+		}
+		w.dst = append(appendText(w.dst, key), ':')
+		w.dst = appendText(w.dst, m[key])
+	}
+	o.dst = w.close()
 }
 
 func (o *object) number(name string, n int64) { o.dst = strconv.AppendInt(o.key(name), n, 10) }
@@ -155,6 +205,10 @@ const (
 	recordBytes = int(unsafe.Sizeof(Record{}))
 	objectBytes = int(unsafe.Sizeof(Object{}))
 	stringBytes = int(unsafe.Sizeof(""))
+
+	enrichmentBytes = int(unsafe.Sizeof(Enrichment{}))
+	ownerBytes      = int(unsafe.Sizeof(Owner{}))
+	mapEntryBytes   = 3 * stringBytes // two strings, and what the map takes for itself
 )
 
 // Size is about how many bytes the record holds in memory. What it shares with other records counts in full, so that
@@ -174,6 +228,24 @@ func (r *Record) Size() int {
 	}
 	if r.CountDelta != nil {
 		n += int(unsafe.Sizeof(*r.CountDelta))
+	}
+	if r.Enrichment != nil {
+		n += r.Enrichment.Size()
+	}
+	return n
+}
+
+// Size is about how many bytes the enrichment holds in memory, and about the length of its JSON.
+func (e *Enrichment) Size() int {
+	n := enrichmentBytes + len(e.Node) + len(e.Zone) + len(e.Incomplete)
+	for _, m := range []map[string]string{e.Labels, e.Annotations} {
+		for key, value := range m {
+			n += mapEntryBytes + len(key) + len(value)
+		}
+	}
+	for i := range e.Owners {
+		o := &e.Owners[i]
+		n += ownerBytes + len(o.APIVersion) + len(o.Kind) + len(o.Name) + len(o.UID)
 	}
 	return n
 }

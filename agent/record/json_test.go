@@ -48,6 +48,57 @@ func TestGoldenJSON(t *testing.T) {
 	}
 }
 
+const goldenEnrichmentJSON = `"source":{"component":"kubelet","instance":"node-3","host":"node-3"},` +
+	`"enrichment":{"labels":{"app.kubernetes.io/name":"web","team":"shop \"x\""},"annotations":{"a":"b"},` +
+	`"owners":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-7d4b9c6f5","uid":"u-1"},` +
+	`{"apiVersion":"apps/v1","kind":"Deployment","name":"web","uid":"u-2"}],` +
+	`"node":"node-3","zone":"eu-1a","incomplete":"late"},"count":12,`
+
+func enriched() *Enrichment {
+	return &Enrichment{
+		Labels:      map[string]string{"team": `shop "x"`, "app.kubernetes.io/name": "web"},
+		Annotations: map[string]string{"a": "b"},
+		Owners: []Owner{
+			{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-7d4b9c6f5", UID: "u-1"},
+			{APIVersion: "apps/v1", Kind: "Deployment", Name: "web", UID: "u-2"},
+		},
+		Node: "node-3", Zone: "eu-1a", Incomplete: Late,
+	}
+}
+
+// Without an enrichment the JSON is what it always was, above; one that is empty says that nothing was found.
+func TestEnrichmentJSON(t *testing.T) {
+	r := golden()
+	r.Enrichment = enriched()
+	if got := string(r.AppendJSON(nil)); !strings.Contains(got, goldenEnrichmentJSON) {
+		t.Errorf("got  %s\nwant %s", got, goldenEnrichmentJSON)
+	}
+	checkRecord(t, r)
+	r.Enrichment = &Enrichment{Owners: []Owner{{}}}
+	if got := string(r.AppendJSON(nil)); !strings.Contains(got, `"enrichment":{"owners":[{"kind":"","name":""}]},"count"`) {
+		t.Errorf("got %s", got)
+	}
+	r.Enrichment = &Enrichment{}
+	if got := string(r.AppendJSON(nil)); !strings.Contains(got, `"enrichment":{},"count"`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+// The JSON of equal records is equal, whatever the order in which a map gives its keys.
+func TestEnrichmentJSONIsStable(t *testing.T) {
+	r := golden()
+	r.Enrichment = &Enrichment{Labels: map[string]string{}}
+	for key := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
+		r.Enrichment.Labels[key] = key
+	}
+	first := r.AppendJSON(nil)
+	for range 20 {
+		if again := r.AppendJSON(nil); !bytes.Equal(first, again) {
+			t.Fatalf("first %s\nthen  %s", first, again)
+		}
+	}
+}
+
 func TestAppendJSONAppends(t *testing.T) {
 	got := golden().AppendJSON([]byte("before"))
 	if string(got) != "before"+goldenJSON {
@@ -97,7 +148,8 @@ func checkExample(t *testing.T, doc []byte) {
 	}
 }
 
-// documented gives "`name` type presence" for each field, those of related once: they are those of object.
+// documented gives "`name` type presence" for each field, those of related once: they are those of object. The fields of a
+// list's objects are written as owners[].kind.
 func documented(t reflect.Type, prefix string) []string {
 	var rows []string
 	for f := range t.Fields() {
@@ -108,8 +160,14 @@ func documented(t reflect.Type, prefix string) []string {
 		}
 		typ := jsonType(f.Type)
 		rows = append(rows, "`"+prefix+name+"` "+typ+" "+presence)
-		if typ == "object" && f.Type.Kind() == reflect.Struct {
-			rows = append(rows, documented(f.Type, prefix+name+".")...)
+		switch inner := f.Type; {
+		case name == "related" || !strings.Contains(typ, "object"):
+		case inner.Kind() == reflect.Slice:
+			rows = append(rows, documented(inner.Elem(), prefix+name+"[].")...)
+		case inner.Kind() == reflect.Pointer:
+			rows = append(rows, documented(inner.Elem(), prefix+name+".")...)
+		case inner.Kind() == reflect.Struct:
+			rows = append(rows, documented(inner, prefix+name+".")...)
 		}
 	}
 	return rows
@@ -123,6 +181,8 @@ func jsonType(t reflect.Type) string {
 		return jsonType(t.Elem())
 	case t.Kind() == reflect.Slice:
 		return "array of " + jsonType(t.Elem()) + "s"
+	case t.Kind() == reflect.Map:
+		return "map to " + jsonType(t.Elem())
 	case t.Kind() == reflect.Int64:
 		return "integer"
 	case t.Kind() == reflect.Struct:

@@ -70,32 +70,53 @@ func BenchmarkDispatch(b *testing.B) {
 	for _, lanes := range []int{1, 3} {
 		for _, size := range []int{1, 500} {
 			b.Run(fmt.Sprintf("lanes=%d/batch=%d", lanes, size), func(b *testing.B) {
-				f := &feeder{n: b.N, size: size, done: make(chan struct{})}
-				o := relay.Options{Streams: []string{""}, Open: func(string) relay.Reader { return f }, Convert: convertAll}
+				var sinks []relay.SinkOptions
 				for i := range lanes {
-					// Room enough that no lane gets a reader of its own: there is but one feeder.
-					o.Sinks = append(o.Sinks, relay.NewSink(relay.SinkOptions{Name: fmt.Sprint(i), Sink: discard{}, QueueBytes: 4 << 30}))
+					sinks = append(sinks, relay.SinkOptions{Name: fmt.Sprint(i)})
 				}
-				r := relay.New(o)
-				drain, ended := make(chan struct{}), make(chan error, 1)
-				b.ReportAllocs()
-				b.ResetTimer()
-				go func() { ended <- r.Run(b.Context(), drain) }()
-				<-f.done
-				for _, p := range r.Positions() {
-					for p.RV < uint64(b.N) {
-						<-r.Dirty()
-						p = r.Positions()["0"]
-					}
-					break
-				}
-				b.StopTimer()
-				close(drain)
-				if err := <-ended; err != nil {
-					b.Fatal(err)
-				}
+				dispatch(b, size, convertAll, sinks...)
 			})
 		}
+	}
+}
+
+// BenchmarkRepeats is the same for a sink that wants less of what repeats, where nothing does: what it costs to know
+// that. every is BenchmarkDispatch's.
+func BenchmarkRepeats(b *testing.B) {
+	convert := func(e *corev1.Event) *record.Record {
+		r := convertAll(e)
+		r.Object.UID = r.ID
+		return r
+	}
+	for _, repeats := range []relay.Repeats{relay.RepeatsEvery, relay.RepeatsFirst, relay.RepeatsRate} {
+		b.Run(string(repeats), func(b *testing.B) {
+			dispatch(b, 1, convert, relay.SinkOptions{Name: "0", Repeats: repeats, RepeatInterval: time.Hour})
+		})
+	}
+}
+
+// dispatch relays b.N events in batches of a size.
+func dispatch(b *testing.B, size int, convert func(*corev1.Event) *record.Record, sinks ...relay.SinkOptions) {
+	f := &feeder{n: b.N, size: size, done: make(chan struct{})}
+	o := relay.Options{Streams: []string{""}, Open: func(string) relay.Reader { return f }, Convert: convert}
+	for _, s := range sinks {
+		// Room enough that no lane gets a reader of its own: there is but one feeder.
+		s.Sink, s.QueueBytes = discard{}, 4<<30
+		o.Sinks = append(o.Sinks, relay.NewSink(s))
+	}
+	r := relay.New(o)
+	drain, ended := make(chan struct{}), make(chan error, 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() { ended <- r.Run(b.Context(), drain) }()
+	<-f.done
+	for r.Positions()["0"].RV < uint64(b.N) {
+		<-r.Dirty()
+	}
+	b.StopTimer()
+	close(drain)
+	if err := <-ended; err != nil {
+		b.Fatal(err)
 	}
 }
 

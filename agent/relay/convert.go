@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"time"
 
 	"github.com/eventbaton/baton/agent/record"
@@ -24,18 +25,38 @@ type item struct {
 	created bool
 }
 
-func (r *Relay) convert(b source.Batch) *delivery {
+func (r *Relay) convert(ctx context.Context, b source.Batch) *delivery {
 	d := &delivery{Batch: b, items: make([]item, len(b.Items)), read: time.Now()}
 	for i := range b.Items {
 		from, to := &b.Items[i], &d.items[i]
 		*to = item{rv: from.RV, time: from.Time, uid: string(from.Event.UID), created: from.Created}
-		if to.record = r.Convert(from.Event); to.record != nil {
-			to.size = to.record.Size() + entryBytes
-		}
+		to.record = r.Convert(from.Event)
 		if to.time.After(d.read) {
 			to.time = d.read // a reporter's clock that is ahead
 		}
 	}
 	d.Batch.Items = nil
+	r.enrich(ctx, d.items)
+	for i := range d.items {
+		if to := &d.items[i]; to.record != nil {
+			to.size = to.record.Size() + entryBytes
+		}
+	}
 	return d
+}
+
+// enrich has the records that some sink may get enriched, all at once.
+func (r *Relay) enrich(ctx context.Context, items []item) {
+	if r.Enrich == nil {
+		return
+	}
+	records := make([]*record.Record, 0, len(items))
+	for i := range items {
+		if items[i].record != nil {
+			records = append(records, items[i].record)
+		}
+	}
+	if len(records) > 0 {
+		r.Enrich(ctx, records)
+	}
 }

@@ -21,14 +21,15 @@ type count struct {
 
 // delta gives how many of the record's count are new since the version that was handed over last, and remembers this
 // one. A version that is handed over again, or is older, adds nothing: it was counted. ok is false where the last
-// version is not known.
+// version is not known. That a version is an event's first says something only where it counts one: a reporter whose
+// event has expired makes it anew, and counts on.
 func (c *counts) delta(it *item) (delta int64, ok bool) {
 	key := keyOf(it.uid)
 	last, known := c.last(key)
 	switch now := it.record.Count; {
 	case known && it.rv <= last.rv:
 		return 0, true
-	case it.created:
+	case it.created && now == 1:
 		delta, ok = now, true
 	case known && now >= last.n:
 		delta, ok = now-last.n, true
@@ -50,6 +51,19 @@ func (c *counts) remember(key [16]byte, n count) {
 		c.old, c.young = c.young, map[[16]byte]count{}
 	}
 	c.young[key] = n
+}
+
+// knows says whether a version of the event was handed over, and keeps that in mind as long as others come.
+func (c *counts) knows(it *item) bool {
+	key := keyOf(it.uid)
+	if _, young := c.young[key]; young {
+		return true
+	}
+	last, known := c.old[key]
+	if known {
+		c.remember(key, last)
+	}
+	return known
 }
 
 // forget is for a log that went back: its versions can't be compared with those before.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/eventbaton/baton/agent/cursor"
 	"github.com/eventbaton/baton/agent/record"
 	"github.com/eventbaton/baton/agent/relay"
@@ -22,7 +24,8 @@ import (
 // TestNothingIsLost plays random logs with random faults of the sinks, and crashes at random moments, after which the
 // next leader goes on from the last positions that were written. At every write no cursor may be past anything its
 // sink has not acknowledged, and in the end everything must have arrived: every version where the log was never
-// compacted, else the latest of everything retained. BATON_SEED replays one, BATON_PLAYS
+// compacted, else the latest of everything retained. A sink may want less of what repeats: then another record has to
+// stand for what it does not get. BATON_SEED replays one, BATON_PLAYS
 // says how many there are.
 func TestNothingIsLost(t *testing.T) {
 	plays := uint64(100)
@@ -43,7 +46,7 @@ func TestNothingIsLost(t *testing.T) {
 		})
 	}
 	t.Logf("happened: %v", seen)
-	for _, what := range []string{"crash", "crash in a list", "drained", "compacted", "failed", "arrived without an answer", "several readers"} {
+	for _, what := range []string{"held back", "suppressed", "crash", "crash in a list", "drained", "compacted", "failed", "arrived without an answer", "several readers"} {
 		if seen[what] == 0 && len(seeds) >= 100 {
 			t.Errorf("%q never happened: the test tests less than it says", what)
 		}
@@ -61,16 +64,28 @@ type play struct {
 	began    uint64      // versions above it must arrive where nothing is compacted
 	calm     atomic.Bool // the sinks make no more trouble
 	keys     map[string]bool
+	repeats  map[string]relay.Repeats // by sink
 }
 
-// stored is one version of an event, with its record's id.
+// stored is one version of an event, with its record's id and group.
 type stored struct {
-	rv            uint64
-	namespace, id string
+	rv                   uint64
+	namespace, id, group string
+}
+
+func (p *play) stored(e *corev1.Event) stored {
+	r := p.options.Convert(e)
+	return stored{rvOf(r), e.Namespace, r.ID, groupOf(r)}
 }
 
 func newPlay(seed uint64, seen map[string]int) *play {
 	p := &play{world: newWorld(), random: rand.New(rand.NewPCG(seed, 1)), seen: seen, saved: map[string]cursor.Position{}, keys: map[string]bool{}}
+	p.repeats = map[string]relay.Repeats{}
+	p.options.Convert = func(e *corev1.Event) *record.Record {
+		r := convertAll(e)
+		r.Object.Namespace, r.Object.Name = e.Namespace, e.Name[:3] // twelve in a namespace
+		return r
+	}
 	p.compacts = p.chance(0.5)
 	p.BareGone, p.GoneInStream = p.chance(0.3), p.chance(0.5)
 	p.pageLimit = 1 + p.random.Int64N(12)
@@ -79,8 +94,20 @@ func newPlay(seed uint64, seen map[string]int) *play {
 	}
 	for i := range 1 + p.random.IntN(3) {
 		r := &receiver{limits: sink.Limits{Records: 1 + p.random.IntN(20), Bytes: 500 + p.random.IntN(5000)}}
+		if p.random.IntN(3) == 0 {
+			r.limits.Gather = time.Duration(p.random.IntN(5000)) * time.Millisecond
+		}
 		r.takes = time.Duration(p.random.IntN(300)) * time.Millisecond
-		p.add(relay.SinkOptions{Name: fmt.Sprint("s", i), QueueBytes: 500 + p.random.IntN(8000)}, r)
+		o := relay.SinkOptions{Name: fmt.Sprint("s", i), QueueBytes: 500 + p.random.IntN(8000)}
+		switch p.random.IntN(4) {
+		case 0:
+			o.Repeats = relay.RepeatsFirst
+		case 1:
+			o.Repeats, o.RepeatInterval = relay.RepeatsRate, time.Duration(1+p.random.IntN(60))*time.Second
+			o.QueueBytes += p.random.IntN(2) * p.random.IntN(50_000)
+		}
+		p.repeats[o.Name] = o.Repeats
+		p.add(o, r)
 		r.answer = p.trouble(r)
 	}
 	return p
@@ -168,13 +195,22 @@ func (p *play) change() {
 	}
 	for _, e := range p.Retained() {
 		if e.Namespace == namespace && e.Name == name {
-			rv, _ := strconv.ParseUint(e.ResourceVersion, 10, 64)
-			p.versions = append(p.versions, stored{rv, namespace, idOf(string(e.UID), e.ResourceVersion)})
+			p.versions = append(p.versions, p.stored(e))
 		}
 	}
 }
 
-func idOf(uid, rv string) string { return "c/" + uid + "/" + rv }
+// has says whether the sink has a version, or what stands for it where it wants less. It is called with r.mu held.
+func (p *play) has(name string, r *receiver, v stored) bool {
+	switch p.repeats[name] {
+	case relay.RepeatsFirst:
+		return r.uids[uidOf(v.id)]
+	case relay.RepeatsRate:
+		return r.newest[v.group] >= v.rv
+	default:
+		return r.acked[v.id]
+	}
+}
 
 // save writes the positions, as a leader does, and checks them.
 func (p *play) save(t *testing.T) {
@@ -184,6 +220,8 @@ func (p *play) save(t *testing.T) {
 			t.Fatalf("cursor %s went back from %+v to %+v", key, old, position)
 		}
 		p.saved[key] = position
+		name, _, _ := strings.Cut(key, ".")
+		p.seen["held back"] += p.sinks[name].Status().HeldRecords
 		p.checkCursor(t, key, position)
 	}
 }
@@ -199,7 +237,7 @@ func (p *play) checkCursor(t *testing.T, key string, at cursor.Position) {
 		if stream != "" && v.namespace != stream || v.rv > at.RV {
 			continue
 		}
-		if !r.acked[v.id] {
+		if !p.has(name, r, v) {
 			t.Fatalf("cursor %s is at %d, past %s, which is not acknowledged", key, at.RV, v.id)
 		}
 	}
@@ -212,8 +250,8 @@ func (p *play) checkCursor(t *testing.T, key string, at cursor.Position) {
 func (p *play) checkListing(t *testing.T, key string, r *receiver, at cursor.Position) {
 	t.Helper()
 	_, passed, _ := strings.Cut(at.Listing.Continue, "|")
+	name, _, _ := strings.Cut(key, ".")
 	for _, e := range p.Retained() {
-		rv, _ := strconv.ParseUint(e.ResourceVersion, 10, 64)
 		path := e.Namespace + "/" + e.Name
 		if at.Listing.Stream != "" {
 			if e.Namespace != at.Listing.Stream {
@@ -221,7 +259,7 @@ func (p *play) checkListing(t *testing.T, key string, r *receiver, at cursor.Pos
 			}
 			path = e.Name
 		}
-		if path <= passed && rv <= at.Listing.RV && !r.acked[idOf(string(e.UID), e.ResourceVersion)] {
+		if v := p.stored(e); path <= passed && v.rv <= at.Listing.RV && !p.has(name, r, v) {
 			t.Fatalf("cursor %s is at %+v, past %s, which is not acknowledged", key, at.Listing, path)
 		}
 	}
@@ -234,8 +272,7 @@ func (p *play) required() []stored {
 	}
 	var retained []stored
 	for _, e := range p.Retained() {
-		rv, _ := strconv.ParseUint(e.ResourceVersion, 10, 64)
-		retained = append(retained, stored{rv, e.Namespace, idOf(string(e.UID), e.ResourceVersion)})
+		retained = append(retained, p.stored(e))
 	}
 	return retained
 }
@@ -280,13 +317,17 @@ func (p *play) settle(t *testing.T) {
 	}
 	for name, r := range p.receivers {
 		for _, v := range p.required() {
-			if !r.acked[v.id] {
+			if !p.has(name, r, v) {
 				t.Errorf("%s was never delivered to %s", v.id, name)
 			}
 		}
 		status := p.sinks[name].Status()
 		p.seen["gap"] += int(status.Gaps)
 		p.seen["failed"] += int(status.Retries)
+		p.seen["suppressed"] += int(status.Suppressed)
+		if status.HeldRecords > 0 {
+			t.Errorf("%s: %d records are still held", name, status.HeldRecords)
+		}
 		p.seen["arrived without an answer"] += r.repeats
 	}
 	p.checkDeltas(t)
@@ -297,6 +338,9 @@ func (p *play) settle(t *testing.T) {
 func (p *play) checkDeltas(t *testing.T) {
 	t.Helper()
 	for name, r := range p.receivers {
+		if p.repeats[name] == relay.RepeatsRate {
+			continue // TestRateLosesNoCount does that
+		}
 		r.mu.Lock()
 		ids, sum, most := map[string]bool{}, map[string]int64{}, map[string]int64{}
 		for _, one := range r.got {
@@ -306,6 +350,8 @@ func (p *play) checkDeltas(t *testing.T) {
 			}
 			ids[one.ID] = true
 			switch _, known := sum[uid]; {
+			case known && p.repeats[name] == relay.RepeatsFirst:
+				t.Errorf("%s: %s is not the first of its event", name, one.ID)
 			case !known && one.CountDelta == nil:
 				sum[uid] = one.Count
 			case one.CountDelta == nil:

@@ -42,9 +42,21 @@ type scripted struct {
 
 func startScripted(t *testing.T, positions map[string]cursor.Position) *scripted {
 	t.Helper()
-	w := &scripted{world: newWorld(slices.Collect(keys(positions))...)}
-	o := relay.Options{Streams: []string{""}, Positions: positions, Convert: convertAll}
-	for _, name := range slices.Sorted(keys(positions)) {
+	return newScripted(t, func(w *world) relay.Options {
+		for name := range positions {
+			w.add(relay.SinkOptions{Name: name}, &receiver{})
+		}
+		return relay.Options{Positions: positions, Convert: convertAll}
+	})
+}
+
+// newScripted starts a world of scripts with the sinks and the options that prepare makes.
+func newScripted(t *testing.T, prepare func(*world) relay.Options) *scripted {
+	t.Helper()
+	w := &scripted{world: newWorld()}
+	o := prepare(w.world)
+	o.Streams = []string{""}
+	for _, name := range slices.Sorted(keys(w.sinks)) {
 		o.Sinks = append(o.Sinks, w.sinks[name])
 	}
 	o.Open = func(string) relay.Reader {

@@ -33,6 +33,9 @@ type Options struct {
 	Streams []string                           // namespaces, [""] for all in one
 	Open    func(namespace string) Reader      // called for every reader, from its goroutine
 	Convert func(*corev1.Event) *record.Record // nil for an event that no sink gets; called from several goroutines
+	// Enrich adds to the records of a batch what is known besides, before their sizes are taken and the filters asked. It
+	// is called from several goroutines, must not take long, and what it adds is not changed afterwards. nil: nothing.
+	Enrich func(ctx context.Context, records []*record.Record)
 	// Positions are where the lanes start, by cursor.Key. One that is missing starts before everything retained.
 	Positions map[string]cursor.Position
 	// MayLead is asked before every hand-over to a sink. nil: always.
@@ -105,14 +108,15 @@ func (r *Relay) Resets() map[string]cursor.Position {
 // the positions were written, which may be much: they should be written more often.
 func (r *Relay) Listing() bool {
 	for _, l := range r.lanes {
-		if l.position().Listing != nil {
+		if l.listing() {
 			return true
 		}
 	}
 	return false
 }
 
-// Run relays until drain is closed, and then finishes the batches that are in flight, no more; it returns nil. When
+// Run relays until drain is closed, and then finishes the batches that are in flight, and sends once what is held back
+// from what is acknowledged, no more; it returns nil. When
 // ctx ends everything stops at once, and Run returns ctx's error. It returns ErrLost when MayLead says no, and a
 // reader's error when the API server can't be understood. In every case what it started has ended by then, and the
 // positions are final.

@@ -164,7 +164,7 @@ func TestGathersWhileInFlight(t *testing.T) {
 		synctest.Wait()
 		w.fill("x", many("e", 10)...)
 		after(10 * time.Second)
-		same(t, "batches", w.receivers["a"].sizes, []int{1, 7, 3})
+		same(t, "batches", w.receivers["a"].batches(), []int{1, 7, 3})
 		w.finish(t)
 	})
 }
@@ -183,11 +183,11 @@ func TestBatchesAreBoundedInBytes(t *testing.T) {
 			w.Create("x", fmt.Sprint(i), strings.Repeat("x", size))
 		}
 		after(10 * time.Second)
-		if got := w.receivers["a"].sizes; len(got) < 4 || got[0] != 1 {
+		if got := w.receivers["a"].batches(); len(got) < 4 || got[0] != 1 {
 			t.Errorf("batches %v", got)
 		}
 		for _, one := range w.receivers["a"].got {
-			if one.Name == "2" && !slices.Contains(w.receivers["a"].sizes, 1) {
+			if one.Name == "2" && !slices.Contains(w.receivers["a"].batches(), 1) {
 				t.Error("a record above the limit has to go alone")
 			}
 		}
@@ -274,6 +274,65 @@ func TestRetryAfter(t *testing.T) {
 		after(time.Minute)
 		if len(calls) != 2 || calls[1].Sub(calls[0]) < 42*time.Second || calls[1].Sub(calls[0]) > 43*time.Second {
 			t.Errorf("called at %v", calls)
+		}
+		w.finish(t)
+	})
+}
+
+// A sink that wants bursts gathered gets them as one batch, when the oldest has waited for long enough or the batch is
+// full; a drain waits for none of it, and loses none of it.
+func TestGather(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld("a")
+		r := w.receivers["a"]
+		r.limits = sink.Limits{Records: 50, Bytes: 1 << 20, Gather: 10 * time.Second}
+		w.from(cursor.Position{RV: 100})
+		w.start(t)
+		after(time.Second)
+		for _, name := range many("e", 20) {
+			w.fill("x", name)
+			after(400 * time.Millisecond)
+		}
+		if r.count() > 0 || w.sinks["a"].Status().QueuedRecords != 20 {
+			t.Errorf("after 8 s it has got %d", r.count())
+		}
+		after(3 * time.Second)
+		same(t, "batches of a burst", r.batches(), []int{20})
+		w.fill("x", many("f", 70)...)
+		after(time.Second)
+		same(t, "batches when there is more than one holds", r.batches(), []int{20, 50})
+		after(10 * time.Second)
+		same(t, "batches in the end", r.batches(), []int{20, 50, 20})
+		w.fill("x", "last")
+		after(time.Second)
+		began := time.Now()
+		w.finish(t)
+		if p := w.relay.Positions()["a"]; time.Since(began) > 0 || p.RV != 190 || p.Since.IsZero() {
+			t.Errorf("a drain took %v, and the cursor is at %+v", time.Since(began), p)
+		}
+		w.options.Positions = w.relay.Positions()
+		w.start(t)
+		after(11 * time.Second)
+		if names := r.names(); len(names) != 91 || names[90] != "last@191" {
+			t.Errorf("the next one got %v", names[90:])
+		}
+		w.finish(t)
+	})
+}
+
+// What gathers never fills the queue: half of it is sent whatever the sink wants.
+func TestGatherIsBoundedByTheQueue(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld()
+		r := &receiver{limits: sink.Limits{Records: 1 << 20, Bytes: 1 << 30, Gather: time.Hour}}
+		w.add(relay.SinkOptions{Name: "a", QueueBytes: 20_000}, r)
+		w.from(cursor.Position{RV: 100})
+		w.start(t)
+		after(time.Second)
+		w.fill("x", many("e", 200)...)
+		after(time.Minute)
+		if got, waiting := r.count(), w.sinks["a"].Status(); got < 150 || waiting.QueuedBytes > 10_000 || got+waiting.QueuedRecords != 200 {
+			t.Errorf("it got %d, %d wait with %d bytes", got, waiting.QueuedRecords, waiting.QueuedBytes)
 		}
 		w.finish(t)
 	})
@@ -531,6 +590,30 @@ func TestCountDelta(t *testing.T) {
 				t.Errorf("%s: deltas %v in %d records", name, sums, len(r.got))
 			}
 		}
+		w.finish(t)
+	})
+}
+
+// An event that expired is made anew by its reporter, which goes on counting: how much of the count is new isn't known.
+func TestCountDeltaOfAnEventMadeAnew(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld("a")
+		w.from(cursor.Position{RV: 100})
+		w.start(t)
+		w.Create("x", "e", "hello")
+		w.Delete("x", "e")
+		w.Recreate("x", "e", "hello", 57)
+		w.Update("x", "e", 2)
+		after(time.Second)
+		var got []string
+		for _, one := range w.receivers["a"].got {
+			delta := "unknown"
+			if one.CountDelta != nil {
+				delta = fmt.Sprint(*one.CountDelta)
+			}
+			got = append(got, fmt.Sprint(one.Count, " ", delta))
+		}
+		same(t, "counts and deltas", got, []string{"1 1", "57 unknown", "59 2"})
 		w.finish(t)
 	})
 }

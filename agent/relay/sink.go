@@ -28,6 +28,10 @@ type SinkOptions struct {
 	Sink sink.Sink
 	// Filter says what the sink gets, nil for everything. With an error its answer counts all the same.
 	Filter func(*record.Record) (bool, error)
+	// Repeats says which records the sink gets of what goes on happening, RepeatInterval how often at most under
+	// RepeatsRate; 0 is 5 minutes.
+	Repeats        Repeats
+	RepeatInterval time.Duration
 	// QueueBytes bounds what waits in each stream: a queue below it still takes a whole page.
 	QueueBytes int
 	Log        *slog.Logger
@@ -60,10 +64,14 @@ type Status struct {
 	Retries   int64  `json:"retries"` // tries that failed
 	Refused   int64  `json:"refused"`
 	Filtered  int64  `json:"filtered"`
+	// Suppressed are the records that the sink does not get because of its Repeats: another one stands for them.
+	Suppressed int64 `json:"suppressed"`
 
-	QueuedRecords int     `json:"queuedRecords"`
-	QueuedBytes   int     `json:"queuedBytes"`
-	LagSeconds    float64 `json:"lagSeconds"` // how long the oldest record has been waiting
+	QueuedRecords int `json:"queuedRecords"`
+	QueuedBytes   int `json:"queuedBytes"` // with those of the records that are held
+	// HeldRecords are held back until it is their turn under RepeatsRate. They don't count as waiting.
+	HeldRecords int     `json:"heldRecords"`
+	LagSeconds  float64 `json:"lagSeconds"` // how long the oldest record has been waiting
 
 	LastDelivered time.Time `json:"lastDelivered,omitzero"`
 	Error         string    `json:"error,omitempty"` // of the last try, where it failed
@@ -122,6 +130,7 @@ func (s *Sink) Status() Status {
 		records, bytes, since := l.waits()
 		status.QueuedRecords += records
 		status.QueuedBytes += bytes
+		status.HeldRecords += l.holds()
 		if !since.IsZero() {
 			status.LagSeconds = max(status.LagSeconds, time.Since(since).Seconds())
 		}
@@ -177,13 +186,15 @@ func (s *Sink) filterFailed(r *record.Record, err error) {
 	}
 }
 
-func (s *Sink) filtered(n int) {
-	if n == 0 {
+// leftOut counts what the filter left out, and what another record stands for.
+func (s *Sink) leftOut(filtered, suppressed int) {
+	if filtered == 0 && suppressed == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status.Filtered += int64(n)
+	s.status.Filtered += int64(filtered)
+	s.status.Suppressed += int64(suppressed)
 }
 
 // send tries once, and acknowledges what arrived.

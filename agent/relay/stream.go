@@ -79,8 +79,8 @@ func (r *reader) read(ctx context.Context, from cursor.Position, wait bool) erro
 }
 
 // Take implements source.Consumer.
-func (r *reader) Take(_ context.Context, b source.Batch) error {
-	d := r.stream.relay.convert(b)
+func (r *reader) Take(ctx context.Context, b source.Batch) error {
+	d := r.stream.relay.convert(ctx, b)
 	s := r.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,16 +31,36 @@ type worker struct {
 func (w *worker) run(ctx context.Context) error {
 	for {
 		batch, err := w.next(ctx)
-		if err == nil {
-			err = w.deliver(ctx, batch)
-		}
 		switch {
+		case err == nil:
+			err = w.deliver(ctx, batch)
 		case errors.Is(err, errDrained):
-			return nil
-		case err != nil:
-			return err
+			return inOrder(w.flush(ctx))
+		}
+		if err != nil {
+			return inOrder(err)
 		}
 	}
+}
+
+func inOrder(err error) error {
+	if errors.Is(err, errDrained) {
+		return nil
+	}
+	return err
+}
+
+// flush hands over what is held and keeps the position behind what is acknowledged, so that the next leader repeats
+// nothing. The drain is under way: each batch is tried once, and no more after one that failed.
+func (w *worker) flush(ctx context.Context) error {
+	for n := w.lane.releaseFirst(); n > 0; {
+		batch := w.lane.takeFirst(n, w.lane.sink.limits())
+		if err := w.deliver(ctx, batch); err != nil {
+			return err
+		}
+		n -= len(batch)
+	}
+	return nil
 }
 
 // next waits for something to send.
@@ -49,14 +69,28 @@ func (w *worker) next(ctx context.Context) ([]*record.Record, error) {
 		if err := w.stopped(ctx); err != nil {
 			return nil, err
 		}
-		if batch := w.lane.take(w.lane.sink.limits()); len(batch) > 0 {
+		batch, wait := w.lane.take(w.lane.sink.limits())
+		if len(batch) > 0 {
 			return batch, nil
 		}
-		select {
-		case <-ctx.Done():
-		case <-w.drain:
-		case <-w.lane.arrived:
-		}
+		w.await(ctx, wait)
+	}
+}
+
+// await returns when something arrived, the time to wait is over, or the worker has to stop. Without a time it waits
+// for what comes first of the others.
+func (w *worker) await(ctx context.Context, wait time.Duration) {
+	var over <-chan time.Time
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-w.drain:
+	case <-w.lane.arrived:
+	case <-over:
 	}
 }
 

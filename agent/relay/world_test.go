@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,8 +31,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type receiver struct {
 	mu      sync.Mutex
 	got     []*record.Record
-	acked   map[string]bool // by id
-	sizes   []int           // of the batches
+	acked   map[string]bool   // by id
+	uids    map[string]bool   // of the events of these, with the cluster
+	newest  map[string]uint64 // of these, the latest version of a group
+	sizes   []int             // of the batches
 	calls   int
 	repeats int // calls that failed after the batch arrived
 	busy    int
@@ -75,10 +78,11 @@ func (r *receiver) Send(ctx context.Context, batch []*record.Record) error {
 	r.got = append(r.got, batch...)
 	r.sizes = append(r.sizes, len(batch))
 	if r.acked == nil {
-		r.acked = map[string]bool{}
+		r.acked, r.uids, r.newest = map[string]bool{}, map[string]bool{}, map[string]uint64{}
 	}
 	for _, one := range batch {
-		r.acked[one.ID] = true
+		r.acked[one.ID], r.uids[uidOf(one.ID)] = true, true
+		r.newest[groupOf(one)] = max(r.newest[groupOf(one)], rvOf(one))
 	}
 	return nil
 }
@@ -122,6 +126,26 @@ func (r *receiver) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.got)
+}
+
+// batches are the numbers of records in each batch it took.
+func (r *receiver) batches() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.sizes)
+}
+
+func rvOf(r *record.Record) uint64 {
+	rv, _ := strconv.ParseUint(version(r), 10, 64)
+	return rv
+}
+
+// uidOf is an id without the version.
+func uidOf(id string) string { return id[:strings.LastIndexByte(id, '/')] }
+
+// groupOf is the object and the reason of a record.
+func groupOf(r *record.Record) string {
+	return r.Object.Namespace + "/" + r.Object.Name + "/" + r.Reason
 }
 
 func version(r *record.Record) string { return r.ID[strings.LastIndexByte(r.ID, '/')+1:] }

@@ -1,10 +1,14 @@
 package serve
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/eventbaton/baton/agent/relay"
+	"github.com/eventbaton/baton/agent/sink"
 )
 
 // A metric is made from the status when it is asked for, so that /metrics and /status can't differ.
@@ -68,6 +72,10 @@ var electionMetric = counter("baton_election_events_total", "kind",
 	"What happened in the election as this agent saw it; kind acquired counts the terms it began.",
 	func(n uint64) float64 { return float64(n) })
 
+var lookupMetric = counter("baton_enrich_lookups_total", "outcome",
+	"Lookups of events' objects to enrich their records; outcome late counts the records that went on without something.",
+	func(n uint64) float64 { return float64(n) })
+
 var sinkMetrics = []metric[relay.Status]{
 	counter("baton_sink_records_total", "sink", "Records that the sink has acknowledged.",
 		func(s relay.Status) float64 { return float64(s.Delivered) }),
@@ -81,12 +89,16 @@ var sinkMetrics = []metric[relay.Status]{
 		func(s relay.Status) float64 { return float64(s.Refused) }),
 	counter("baton_sink_filtered_total", "sink", "Records that the sink's filter left out.",
 		func(s relay.Status) float64 { return float64(s.Filtered) }),
+	counter("baton_sink_suppressed_total", "sink", "Records that another one stands for because of the sink's repeats.",
+		func(s relay.Status) float64 { return float64(s.Suppressed) }),
 	counter("baton_sink_gaps_total", "sink", "How often events may have expired before the sink could get them.",
 		func(s relay.Status) float64 { return float64(s.Gaps) }),
 	gauge("baton_sink_queue_records", "sink", "Records that wait for the sink.",
 		func(s relay.Status) float64 { return float64(s.QueuedRecords) }),
-	gauge("baton_sink_queue_bytes", "sink", "Bytes of the records that wait.",
+	gauge("baton_sink_queue_bytes", "sink", "Bytes of the records that wait, and of those that are held back.",
 		func(s relay.Status) float64 { return float64(s.QueuedBytes) }),
+	gauge("baton_sink_held_records", "sink", "Records that are held back because of the sink's repeats, until it is their turn.",
+		func(s relay.Status) float64 { return float64(s.HeldRecords) }),
 	gauge("baton_sink_waiting_seconds", "sink", "How long the oldest record has been waiting for the sink; 0 where none waits.",
 		func(s relay.Status) float64 { return s.LagSeconds }),
 	gauge("baton_sink_failing", "sink", "1 while the last try failed.", func(s relay.Status) float64 { return flag(s.Error != "") }),
@@ -116,12 +128,15 @@ func (l *Lag) Observe(sink string, seconds float64) {
 
 // Catalogue lists every metric of Baton's own, for the documentation.
 func Catalogue() []Described {
-	return append([]Described{{lagName, "histogram", "sink", lagHelp}}, described...)
+	return slices.Concat(
+		[]Described{{lagName, "histogram", "sink", lagHelp}},
+		described,
+		[]Described{{sink.EventsMetric, "counter", strings.Join(sink.EventsLabels, ", "), sink.EventsHelp}},
+	)
 }
 
-// Metrics gathers the agent's metrics, Go's and the process's.
-func Metrics(a Agent, lag *Lag) prometheus.Gatherer {
-	registry := prometheus.NewRegistry()
+// Metrics gathers the agent's metrics, Go's and the process's, beside what the sinks have registered.
+func Metrics(registry *prometheus.Registry, a Agent, lag *Lag) prometheus.Gatherer {
 	registry.MustRegister(collector{a}, lag.histogram, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return registry
@@ -135,6 +150,7 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 		out <- m.desc
 	}
 	out <- electionMetric.desc
+	out <- lookupMetric.desc
 	for _, m := range sinkMetrics {
 		out <- m.desc
 	}
@@ -148,6 +164,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for kind, n := range s.Counters.Election {
 		out <- electionMetric.of(n, kind)
+	}
+	for outcome, n := range s.Counters.Lookups {
+		out <- lookupMetric.of(n, outcome)
 	}
 	for _, sink := range s.Sinks {
 		for _, m := range sinkMetrics {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/goleak"
 
+	"github.com/eventbaton/baton/agent/record"
 	"github.com/eventbaton/baton/agent/relay"
+	"github.com/eventbaton/baton/agent/sink"
 	"github.com/eventbaton/baton/agent/term"
 )
 
@@ -39,14 +42,14 @@ func leader() *fake {
 		Election: &Election{Role: "leader", Holder: "a"},
 		Term:     term.Status{Leading: true, Epoch: 7, Checkpoint: time.Unix(1700000000, 5e8)},
 		Sinks:    []relay.Status{{Name: "log", Delivered: 12}, {Name: "archive", Refused: 2, Error: "down", LagSeconds: 1.5}},
-		Counters: Counters{Election: map[string]uint64{"acquired": 3}, Gaps: 1, WentBack: 2},
+		Counters: Counters{Election: map[string]uint64{"acquired": 3}, Gaps: 1, WentBack: 2, Lookups: map[string]uint64{"found": 4}},
 	}}
 }
 
 func ask(t *testing.T, f *fake, path string) (int, string) {
 	t.Helper()
 	answer := httptest.NewRecorder()
-	Handler(f, Metrics(f, NewLag())).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	Handler(f, Metrics(prometheus.NewRegistry(), f, NewLag())).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 	return answer.Code, answer.Body.String()
 }
 
@@ -97,11 +100,24 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// count has a sink of type metrics count an event.
+func count(t *testing.T, registry *prometheus.Registry) {
+	t.Helper()
+	s, err := sink.Types["metrics"]().Open(sink.Environment{Metrics: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(t.Context(), []*record.Record{{ID: "a", Type: "Warning", Reason: "BackOff"}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Names and help are as Prometheus' own linter wants them, and the catalogue has each metric that there is.
 func TestMetricNames(t *testing.T) {
-	f, lag := leader(), NewLag()
+	f, lag, registry := leader(), NewLag(), prometheus.NewRegistry()
 	lag.Observe("log", 0.1)
-	families, err := Metrics(f, lag).Gather()
+	count(t, registry)
+	families, err := Metrics(registry, f, lag).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,12 +131,23 @@ func TestMetricNames(t *testing.T) {
 		}
 	}
 	known := map[string]bool{}
+	labels := map[string]string{}
 	for _, d := range Catalogue() {
-		known[d.Name] = true
+		known[d.Name], labels[d.Name] = true, d.Labels
 	}
 	for _, family := range families {
 		if name := family.GetName(); strings.HasPrefix(name, "baton_") && !known[name] {
 			t.Errorf("the catalogue lacks %s", name)
+		} else if known[name] {
+			var names []string
+			for _, l := range family.GetMetric()[0].GetLabel() {
+				names = append(names, l.GetName())
+			}
+			want := strings.Split(labels[name], ", ")
+			slices.Sort(want)
+			if got := strings.Join(names, ", "); got != strings.Join(want, ", ") {
+				t.Errorf("%s has the labels %s; the catalogue says %s", name, got, labels[name])
+			}
 		}
 		delete(known, family.GetName())
 	}

@@ -44,4 +44,6 @@ type Counters struct {
 	Gaps uint64 `json:"gaps"`
 	// WentBack is how often the API server's log of events was found at an older version than before.
 	WentBack uint64 `json:"wentBack"`
+	// Lookups counts what was asked of the events' objects (enrich), by outcome: see docs/operations.md.
+	Lookups map[string]uint64 `json:"lookups,omitempty"`
 }

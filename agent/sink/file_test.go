@@ -48,7 +48,7 @@ func mount(t *testing.T) (dir string, publish func(files map[string]string)) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

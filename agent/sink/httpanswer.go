@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,14 +25,27 @@ func (c call) outcome(resp *http.Response, body []byte, now time.Time) error {
 	}
 	err := c.answered(resp, body)
 	switch {
+	case code == 400 && wantsTLS(body):
+		return fmt.Errorf("%w (it speaks TLS: write https)", err)
 	case code == 400 || code == 413 || code == 422:
 		return &Refused{Err: err}
 	case code == 408 || code == 425 || code == 429 || code >= 500:
-		if after := retryAfter(resp.Header.Get("Retry-After"), now); after > 0 {
+		after := retryAfter(resp.Header.Get("Retry-After"), now)
+		if after == 0 && c.reset != "" {
+			after = retryAfter(resp.Header.Get(c.reset), now)
+		}
+		if after > 0 {
 			return &RetryAfter{Err: err, After: after}
 		}
 	}
 	return err
+}
+
+// wantsTLS knows the answer to a request without TLS where it was expected, by net/http's servers and by nginx. It is the
+// one 400 that a wrong URL gets.
+func wantsTLS(body []byte) bool {
+	return bytes.Contains(body, []byte("Client sent an HTTP request to an HTTPS server")) ||
+		bytes.Contains(body, []byte("The plain HTTP request was sent to HTTPS port"))
 }
 
 func (c call) answered(resp *http.Response, body []byte) error {
@@ -93,6 +107,7 @@ func retryAfter(header string, now time.Time) time.Duration {
 // clean gives the beginning of what the other side sent, on one line, without control characters and without the
 // call's secrets.
 func (c call) clean(s string) string {
+	s = strings.ReplaceAll(s, `\/`, "/") // as some write a URL in JSON
 	for _, secret := range c.secrets {
 		if secret != "" {
 			s = strings.ReplaceAll(s, string(secret), redacted)

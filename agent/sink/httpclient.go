@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,9 @@ import (
 const (
 	responseMaxBody = 64 << 10 // what is read of an answer
 	shownBody       = 200      // what an error shows of it
+	// gRPC servers close a connection with the third ping they find too many (grpc-go's keepalive.EnforcementPolicy: less
+	// than five minutes apart), so there may be but one before an idle connection is closed anyway.
+	grpcPingAfter = 30 * time.Second
 )
 
 // TLSOptions are the key `tls` of every sink that speaks HTTP.
@@ -45,18 +47,19 @@ type clientOptions struct {
 	ProxyURL       string // HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment where it is empty
 	Timeout        time.Duration
 	MaxConnections int
+	GRPC           bool // HTTP/2 alone, without TLS too, as gRPC has it
 }
 
 // httpClient is what every sink that speaks HTTP sends with. It makes its transport anew when one of the TLS files
 // has changed, so that no connection outlives its certificate for longer than it is busy.
 type httpClient struct {
-	opts          clientOptions
-	userAgent     string
-	proxy         func(*http.Request) (*url.URL, error)
-	ca, cert, key *file
+	tlsFiles
+	opts      clientOptions
+	userAgent string
+	proxy     func(*http.Request) (*url.URL, error)
 
 	mu        sync.Mutex
-	loaded    [3][]byte // what the transport was made of
+	loaded    tlsContents // what the transport was made of
 	transport *http.Transport
 }
 
@@ -65,16 +68,7 @@ func newHTTPClient(o clientOptions, env Environment) (*httpClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.TLS.InsecureSkipVerify {
-		env.Log.Warn("the receiver's certificate is not verified: anyone on the way can read and change what is sent",
-			"key", "tls.insecure_skip_verify")
-	}
-	return &httpClient{
-		opts: o, userAgent: "baton/" + env.Version, proxy: proxy,
-		ca:   newFile("tls.ca_file", o.TLS.CAFile),
-		cert: newFile("tls.cert_file", o.TLS.CertFile),
-		key:  newFile("tls.key_file", o.TLS.KeyFile),
-	}, nil
+	return &httpClient{tlsFiles: newTLSFiles(o.TLS, env), opts: o, userAgent: "baton/" + env.Version, proxy: proxy}, nil
 }
 
 func proxyFrom(configured string) (func(*http.Request) (*url.URL, error), error) {
@@ -93,6 +87,11 @@ type call struct {
 	request *http.Request
 	shown   string   // where it goes, without what must not be printed
 	secrets []Secret // what an answer might echo, and no error may repeat
+	reset   string   // a header that says, where Retry-After doesn't, in how many seconds to try again; "" for none
+	// judge says what the answer means, instead of outcome; nil for outcome.
+	judge func(c call, resp *http.Response, body []byte) error
+	// answerMax is how many bytes of an answer are read, where they are more than responseMaxBody.
+	answerMax int64
 }
 
 func (c *call) setBody(body []byte) {
@@ -105,9 +104,15 @@ func (c *call) setBody(body []byte) {
 // do sends the request once, within the client's timeout, and gives nil once the receiver has answered 2xx; else an
 // error as Sink.Send promises it. It returns promptly when ctx ends.
 func (c *httpClient) do(ctx context.Context, call call) error {
+	_, err := c.exchange(ctx, call)
+	return err
+}
+
+// exchange is do for who has to read what the receiver said with its 2xx: of the body the first responseMaxBody bytes.
+func (c *httpClient) exchange(ctx context.Context, call call) ([]byte, error) {
 	transport, err := c.current()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
@@ -118,23 +123,26 @@ func (c *httpClient) do(ctx context.Context, call call) error {
 	req.Header["Idempotency-Key"] = []string{}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return c.failed(ctx, limited, call, "", err)
+		return nil, c.failed(ctx, limited, call, "", err)
 	}
-	body, err := readBody(resp)
+	body, err := readBody(resp, max(call.answerMax, responseMaxBody))
 	if err != nil && resp.StatusCode/100 == 2 {
 		// The answer may have been the whole truth, but a repeat harms less than a loss.
-		return c.failed(ctx, limited, call, fmt.Sprintf(": answered %d, and then", resp.StatusCode), err)
+		return nil, c.failed(ctx, limited, call, fmt.Sprintf(": answered %d, and then", resp.StatusCode), err)
 	}
-	return call.outcome(resp, body, time.Now())
+	if call.judge != nil {
+		return body, call.judge(call, resp, body)
+	}
+	return body, call.outcome(resp, body, time.Now())
 }
 
 // readBody reads the answer to its end, so that the connection is used again, unless it is too long to be worth it.
-func readBody(resp *http.Response) ([]byte, error) {
+func readBody(resp *http.Response, maxBody int64) ([]byte, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 { // 101: what follows is no answer
 		return nil, nil
 	}
-	return io.ReadAll(io.LimitReader(resp.Body, responseMaxBody))
+	return io.ReadAll(io.LimitReader(resp.Body, maxBody))
 }
 
 // failed is the error of a request that got no answer, or not all of it.
@@ -160,19 +168,16 @@ func (e *cleanError) Unwrap() error { return e.err }
 
 // current gives the transport for the TLS files as they are now.
 func (c *httpClient) current() (*http.Transport, error) {
-	var files [3][]byte
-	for i, f := range []*file{c.ca, c.cert, c.key} {
-		var err error
-		if files[i], err = f.content(); err != nil {
-			return nil, err
-		}
+	files, err := c.contents()
+	if err != nil {
+		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.transport != nil && equal(files, c.loaded) {
+	if c.transport != nil && files.equal(c.loaded) {
 		return c.transport, nil
 	}
-	config, err := c.tlsConfig(files[0], files[1], files[2])
+	config, err := c.tlsConfig(files)
 	if err != nil {
 		return nil, err
 	}
@@ -183,35 +188,9 @@ func (c *httpClient) current() (*http.Transport, error) {
 	return c.transport, nil
 }
 
-func equal(a, b [3][]byte) bool {
-	return bytes.Equal(a[0], b[0]) && bytes.Equal(a[1], b[1]) && bytes.Equal(a[2], b[2])
-}
-
-func (c *httpClient) tlsConfig(ca, cert, key []byte) (*tls.Config, error) {
-	config := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         c.opts.TLS.ServerName,
-		InsecureSkipVerify: c.opts.TLS.InsecureSkipVerify, //nolint:gosec // asked for, and warned of
-	}
-	if c.ca != nil {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, fmt.Errorf("tls.ca_file: %s has no certificate in PEM", c.ca.path)
-		}
-	}
-	if c.cert != nil {
-		pair, err := tls.X509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert_file %s and tls.key_file %s: %w", c.cert.path, c.key.path, err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
-}
-
 func (c *httpClient) newTransport(config *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
-	return &http.Transport{
+	t := &http.Transport{
 		Proxy:               c.proxy,
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     config,
@@ -227,6 +206,22 @@ func (c *httpClient) newTransport(config *tls.Config) *http.Transport {
 		// A connection that died without a word is noticed before the next batch is lost in it.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
+	if c.opts.GRPC {
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP2(true)
+		t.Protocols.SetUnencryptedHTTP2(true)
+		t.HTTP2.SendPingTimeout = grpcPingAfter
+		t.Proxy = c.proxyOfTLS
+	}
+	return t
+}
+
+// proxyOfTLS leaves out what has no TLS: proxies take it in HTTP/1 alone.
+func (c *httpClient) proxyOfTLS(r *http.Request) (*url.URL, error) {
+	if r.URL.Scheme == "http" {
+		return nil, nil
+	}
+	return c.proxy(r)
 }
 
 func (c *httpClient) close() {

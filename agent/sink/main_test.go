@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BATON_TEST_PROXY") != "" {
 		sayProxy()
 	}
+	if path := os.Getenv("BATON_TEST_FILE"); path != "" {
+		appendUntilKilled(path)
+	}
 	goleak.VerifyTestMain(m)
 }
 

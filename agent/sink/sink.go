@@ -24,10 +24,21 @@ type Sink interface {
 	Close() error
 }
 
+// Prober is a sink that can be asked, without a record, whether its receiver would take one.
+type Prober interface {
+	// Probe sends no record. It returns nil where all that can be told without one is in order: the receiver is there,
+	// its certificate is trusted, it lets the credentials in, and knows what is to be written to. A secret that is
+	// missing is an error. It returns promptly when ctx ends.
+	Probe(ctx context.Context) error
+}
+
 // Limits bound a batch. A record larger than Bytes is sent alone.
 type Limits struct {
 	Records int // at least 1
 	Bytes   int // of record.Size
+	// Gather is how long a batch that isn't full yet may wait for more, from the reading of its first record on. 0: what
+	// is there is sent at once, and what comes meanwhile makes the next batch.
+	Gather time.Duration
 }
 
 // Refused says that the receiver refuses the batch for good. Of a batch of several it need not be every record that

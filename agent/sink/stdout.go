@@ -3,7 +3,6 @@ package sink
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,25 +31,29 @@ func (*StdoutOptions) Open(env Environment) (Sink, error) {
 	return newStdout(env.Stdout), nil
 }
 
-// stdout writes each batch with one Write, one JSON line a record. A goroutine of its own does the writing, because a
+func newStdout(w io.Writer) *lineSink { return newLineSink("stdout", w) }
+
+// lineSink writes each batch with one Write, one JSON line a record. A goroutine of its own does the writing, because a
 // write to a pipe that is not read takes for ever and can't be called off. Where Send gives up on one, the goroutine
 // still finishes it before it takes the next, so lines never interleave. The batch is then written again: its lines
 // appear twice, with the same ids.
-type stdout struct {
-	writes chan stdoutWrite
+type lineSink struct {
+	name   string // of what is written to, for the errors
+	w      io.Writer
+	writes chan lineWrite
 	ended  chan struct{}
 }
 
-type stdoutWrite struct {
+type lineWrite struct {
 	lines []byte
 	done  chan error // has room for one, so that the writer never waits for a Send that gave up
 }
 
-func newStdout(w io.Writer) *stdout {
-	s := &stdout{writes: make(chan stdoutWrite), ended: make(chan struct{})}
+func newLineSink(name string, w io.Writer) *lineSink {
+	s := &lineSink{name: name, w: w, writes: make(chan lineWrite), ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
-		lw := lineWriter{w: w}
+		lw := lineWriter{name: name, w: w}
 		for write := range s.writes {
 			write.done <- lw.write(write.lines)
 		}
@@ -58,26 +61,34 @@ func newStdout(w io.Writer) *stdout {
 	return s
 }
 
-func (s *stdout) Limits() Limits { return Limits{Records: 500, Bytes: 1 << 20} }
+func (s *lineSink) Limits() Limits { return Limits{Records: 500, Bytes: 1 << 20} }
 
-func (s *stdout) Send(ctx context.Context, batch []*record.Record) error {
-	write := stdoutWrite{lines: appendLines(make([]byte, 0, sizeOf(batch)), batch), done: make(chan error, 1)}
+func (s *lineSink) Send(ctx context.Context, batch []*record.Record) error {
+	write := lineWrite{lines: appendLines(make([]byte, 0, sizeOf(batch)), batch), done: make(chan error, 1)}
 	select {
 	case s.writes <- write:
 	case <-ctx.Done():
-		return fmt.Errorf("stdout is blocked by an earlier write: %w", context.Cause(ctx))
+		return fmt.Errorf("%s is blocked by an earlier write: %w", s.name, context.Cause(ctx))
 	}
 	select {
 	case err := <-write.done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("stdout is blocked: %w", context.Cause(ctx))
+		return fmt.Errorf("%s is blocked: %w", s.name, context.Cause(ctx))
 	}
+}
+
+// Probe writes nothing, which fails all the same where what is written to is closed or only for reading.
+func (s *lineSink) Probe(context.Context) error {
+	if _, err := s.w.Write(nil); err != nil {
+		return fmt.Errorf("writing to %s: %w", s.name, err)
+	}
+	return nil
 }
 
 // Close waits a moment for a write that a Send gave up on. One that is still blocked then is left to end with the
 // process.
-func (s *stdout) Close() error {
+func (s *lineSink) Close() error {
 	close(s.writes)
 	wait := time.NewTimer(stdoutCloseWait)
 	defer wait.Stop()
@@ -85,7 +96,7 @@ func (s *stdout) Close() error {
 	case <-s.ended:
 		return nil
 	case <-wait.C:
-		return errors.New("stdout is blocked: its last lines may be missing")
+		return fmt.Errorf("%s is blocked: its last lines may be missing", s.name)
 	}
 }
 
@@ -108,6 +119,7 @@ func appendLines(dst []byte, batch []*record.Record) []byte {
 // lineWriter writes whole lines. Where a write fails in the midst of a line (a full disk), it keeps the rest of that
 // line and puts it before what comes next.
 type lineWriter struct {
+	name string
 	w    io.Writer
 	rest []byte
 }
@@ -126,7 +138,7 @@ func (l *lineWriter) write(lines []byte) error {
 		l.rest = bytes.Clone(lines[n : n+bytes.IndexByte(lines[n:], '\n')+1])
 	}
 	if err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
+		return fmt.Errorf("writing to %s: %w", l.name, err)
 	}
 	return nil
 }

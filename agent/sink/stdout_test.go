@@ -27,7 +27,7 @@ func openStdout(t *testing.T, w io.Writer) Sink {
 	return s
 }
 
-func closed(t *testing.T, s Sink) {
+func closed(t testing.TB, s Sink) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -242,17 +242,4 @@ func writeToBrokenStdout() {
 	}
 	os.Stderr.WriteString("alive: " + err.Error())
 	os.Exit(0)
-}
-
-func BenchmarkStdout(b *testing.B) {
-	s := newStdout(io.Discard)
-	defer s.Close()
-	batch := records(500)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := s.Send(b.Context(), batch); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/record")
 }

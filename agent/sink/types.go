@@ -4,13 +4,24 @@ import (
 	"io"
 	"log/slog"
 	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Types are the sinks there are, by the `type` of a sink in kubernetes.yaml. Each gives empty options with their
 // defaults set.
 var Types = map[string]func() Options{
-	"stdout":  func() Options { return &StdoutOptions{} },
-	"webhook": func() Options { return newWebhookOptions() },
+	"cloudevents":   func() Options { return newCloudEventsOptions() },
+	"datadog":       func() Options { return newDatadogOptions() },
+	"elasticsearch": func() Options { return newElasticsearchOptions() },
+	"file":          func() Options { return newFileOptions() },
+	"loki":          func() Options { return newLokiOptions() },
+	"slack":         func() Options { return newSlackOptions() },
+	"kafka":         func() Options { return newKafkaOptions() },
+	"metrics":       func() Options { return newMetricsOptions() },
+	"otlp":          func() Options { return newOTLPOptions() },
+	"stdout":        func() Options { return &StdoutOptions{} },
+	"webhook":       func() Options { return newWebhookOptions() },
 }
 
 // Options are what one type of sink can be told in kubernetes.yaml. The concrete type is a pointer to a struct whose
@@ -24,17 +35,29 @@ type Options interface {
 	Open(env Environment) (Sink, error)
 }
 
+// Selective are the options of a type that isn't meant for every record: the filter of such a sink, in CEL, where the
+// configuration has none.
+type Selective interface{ DefaultFilter() string }
+
+// LeavesOpen are the options of a type of which even a good Probe leaves something open; "" where it doesn't.
+type LeavesOpen interface{ LeavesOpen() string }
+
+// Sole are the options of a type of which there can be only one sink. Sole says why: "both would ...".
+type Sole interface{ Sole() string }
+
 // Problem is one thing that is wrong with an option.
 type Problem struct {
 	Key  string // the yaml key, dotted where it is nested: "tls.key_file"
 	Text string // what is wrong with it, and what to write instead
 }
 
-// Environment is what the process gives all of its sinks. The zero value serves: the process's own stdout, no logs.
+// Environment is what the process gives all of its sinks. The zero value serves: the process's own stdout, no logs, no metrics.
 type Environment struct {
 	Stdout  io.Writer    // where the stdout sink writes
 	Log     *slog.Logger // never carries a secret
 	Version string       // Baton's, for the User-Agent
+	// Metrics is where a sink registers what it has to show on /metrics. Without one nobody sees it.
+	Metrics prometheus.Registerer
 }
 
 func (e Environment) withDefaults() Environment {
@@ -46,6 +69,9 @@ func (e Environment) withDefaults() Environment {
 	}
 	if e.Version == "" {
 		e.Version = "dev"
+	}
+	if e.Metrics == nil {
+		e.Metrics = prometheus.NewRegistry()
 	}
 	return e
 }

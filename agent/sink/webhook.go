@@ -1,18 +1,18 @@
 package sink
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/eventbaton/baton/agent/record"
@@ -23,24 +23,10 @@ const timestampHeader = "X-Baton-Timestamp"
 
 // WebhookOptions are those of the type webhook.
 type WebhookOptions struct {
-	URL     string `yaml:"url" doc:"Where to send the records: http or https. What is secret in it belongs in url_file."`
-	URLFile string `yaml:"url_file" doc:"File with the URL, instead of url. It may have a user and a password."`
-	Method  string `yaml:"method" doc:"POST or PUT."`
-	Format  string `yaml:"format" doc:"json: an array of records; ndjson: a record a line."`
-	Gzip    bool   `yaml:"gzip" doc:"Compress the body."`
-
-	Headers         map[string]string `yaml:"headers" doc:"Headers to send along."`
-	HeaderFiles     map[string]string `yaml:"header_files" doc:"Headers whose values are secrets: the file that has it, by the header's name."`
-	BearerTokenFile string            `yaml:"bearer_token_file" doc:"File with the token of an Authorization: Bearer."`
-	BasicAuth       BasicAuth         `yaml:"basic_auth" doc:"User and password of an Authorization: Basic."`
-	HMAC            HMAC              `yaml:"hmac" doc:"Signature by which the receiver knows the sender."`
-
-	TLS             TLSOptions `yaml:"tls" doc:"TLS, for https."`
-	ProxyURL        string     `yaml:"proxy_url" doc:"Proxy to use instead of the environment's HTTPS_PROXY, HTTP_PROXY and NO_PROXY: http, https or socks5."`
-	Timeout         Duration   `yaml:"timeout" doc:"How long one request may take in all."`
-	MaxConnections  int        `yaml:"max_connections" doc:"How many connections at most."`
-	MaxBatchRecords int        `yaml:"max_batch_records" doc:"How many records at most in one request."`
-	MaxBatchBytes   int        `yaml:"max_batch_bytes" doc:"How many bytes at most in one request, about, before compression. A record that is larger is sent alone."`
+	HTTPOptions `yaml:",inline" doc:"Where and how to send."`
+	Method      string `yaml:"method" doc:"POST or PUT."`
+	Format      string `yaml:"format" doc:"json: an array of records; ndjson: a record a line."`
+	HMAC        HMAC   `yaml:"hmac" doc:"Signature by which the receiver knows the sender."`
 }
 
 // BasicAuth is the key `basic_auth`.
@@ -59,8 +45,7 @@ type HMAC struct {
 
 func newWebhookOptions() *WebhookOptions {
 	return &WebhookOptions{
-		Method: http.MethodPost, Format: "json", HMAC: HMAC{Header: "X-Baton-Signature"},
-		Timeout: Duration(10 * time.Second), MaxConnections: 4, MaxBatchRecords: 500, MaxBatchBytes: 1 << 20,
+		HTTPOptions: newHTTPOptions(), Method: http.MethodPost, Format: "json", HMAC: HMAC{Header: "X-Baton-Signature"},
 	}
 }
 
@@ -102,7 +87,7 @@ type webhook struct {
 	url, token, password, hmac *file
 	headerFiles                map[string]*file
 
-	compressors sync.Pool // of *gzip.Writer, which are large
+	compressor compressor
 }
 
 func (w *webhook) Limits() Limits {
@@ -132,7 +117,7 @@ func (w *webhook) Send(ctx context.Context, batch []*record.Record) error {
 
 // prepare makes the request but for its body. It fails where a file is missing, which another try may find.
 func (w *webhook) prepare() (call, error) {
-	c, err := w.target()
+	c, err := target(w.opts.Method, w.opts.URL, w.url)
 	if err != nil {
 		return c, err
 	}
@@ -158,37 +143,58 @@ func (w *webhook) prepare() (call, error) {
 	return c, nil
 }
 
-// target reads the URL. What of it is secret, the user and password, the query, and in a file all but the host, is
-// kept from the errors.
-func (w *webhook) target() (call, error) {
-	text, inFile := w.opts.URL, w.url != nil
+// target makes a request to the URL in text, or where that is empty in the file. What of it is secret, the user and
+// password, the query, and in a file all but the host, is kept from the errors.
+func target(method, text string, f *file) (call, error) {
+	inFile := f != nil
 	if inFile {
-		s, err := w.url.secret()
+		s, err := f.secret()
 		if err != nil {
 			return call{}, err
 		}
 		text = string(s)
 	}
 	u, ok := parseURL(text)
+	if !ok && !inFile {
+		return call{}, errors.New("url is not an http or https URL")
+	}
 	if !ok {
-		return call{}, fmt.Errorf("url_file: %s does not hold an http or https URL", w.opts.URLFile)
+		return call{}, fmt.Errorf("url_file: %s does not hold an http or https URL", f.path)
 	}
 	c := call{shown: u.Scheme + "://" + u.Host + u.EscapedPath()}
 	if inFile {
 		c.shown = u.Scheme + "://" + u.Host + " (the rest is in url_file)"
-		c.secrets = append(c.secrets, Secret(text), Secret(u.RequestURI()))
+		c.secrets = append(c.secrets, Secret(text))
 	}
-	if u.RawQuery != "" {
-		c.secrets = append(c.secrets, Secret(u.RawQuery))
-	}
+	c.hide(u, inFile)
 	user := u.User
 	u.User = nil
-	c.request = &http.Request{Method: w.opts.Method, URL: u, Host: u.Host, Header: http.Header{}}
+	c.request = &http.Request{Method: method, URL: u, Host: u.Host, Header: http.Header{}}
 	if user != nil {
 		password, _ := user.Password()
 		c.basicAuth(user.Username(), Secret(password))
 	}
 	return c, nil
+}
+
+// longPiece is how long a piece of a URL is that may be a secret by itself: not a word, but a token.
+const longPiece = 12
+
+// hide keeps from the errors what is secret in a URL, its query and perhaps its path: as a whole, and each long piece, since
+// receivers like to name what they don't know.
+func (c *call) hide(u *url.URL, path bool) {
+	whole, pieces := []string{u.RawQuery}, []string(nil)
+	if path && len(u.Path) > 1 {
+		whole = []string{u.RequestURI(), u.EscapedPath(), u.Path, u.RawQuery}
+		pieces = strings.Split(u.Path, "/")
+	}
+	for _, values := range u.Query() {
+		pieces = append(pieces, values...)
+	}
+	pieces = slices.DeleteFunc(pieces, func(s string) bool { return len(s) < longPiece })
+	for _, s := range slices.Concat(whole, pieces) {
+		c.secrets = append(c.secrets, Secret(s))
+	}
 }
 
 func (w *webhook) authorize(c *call) error {
@@ -236,23 +242,7 @@ func (w *webhook) sign(c *call, body []byte, now time.Time) error {
 
 // encode gives the body. It is never used again: the transport may still read it after it has returned.
 func (w *webhook) encode(batch []*record.Record) ([]byte, error) {
-	if !w.opts.Gzip {
-		return w.appendBody(make([]byte, 0, sizeOf(batch)), batch), nil
-	}
-	var body bytes.Buffer
-	z, _ := w.compressors.Get().(*gzip.Writer)
-	if z == nil {
-		z, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // records are so alike that more time gains little
-	}
-	defer w.compressors.Put(z)
-	z.Reset(&body)
-	if _, err := z.Write(w.appendBody(make([]byte, 0, sizeOf(batch)), batch)); err != nil {
-		return nil, fmt.Errorf("compressing: %w", err)
-	}
-	if err := z.Close(); err != nil {
-		return nil, fmt.Errorf("compressing: %w", err)
-	}
-	return body.Bytes(), nil
+	return w.compressed(w.appendBody(make([]byte, 0, sizeOf(batch)), batch))
 }
 
 func (w *webhook) appendBody(dst []byte, batch []*record.Record) []byte {

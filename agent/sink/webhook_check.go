@@ -26,20 +26,21 @@ var (
 
 // Check returns all that is wrong with the values.
 func (o *WebhookOptions) Check() []Problem {
-	return slices.Concat(o.checkURL(), o.checkProxy(), o.checkWords(), o.checkNumbers(), o.checkAuth(),
+	return slices.Concat(checkURL(o.URL, o.URLFile), checkProxy(o.ProxyURL), o.checkWords(), o.checkNumbers(), o.checkAuth(),
 		o.checkHeaders(), o.TLS.check(), o.checkTLSUse())
 }
 
-func (o *WebhookOptions) checkURL() []Problem {
+// checkURL is for the keys url and url_file, one of which has to be set.
+func checkURL(text, file string) []Problem {
 	switch {
-	case o.URL == "" && o.URLFile == "":
+	case text == "" && file == "":
 		return []Problem{{"url", "is missing: set url, or url_file where the URL has a secret in it"}}
-	case o.URL != "" && o.URLFile != "":
+	case text != "" && file != "":
 		return []Problem{{"url_file", "can't be set together with url: remove one of them"}}
-	case o.URL == "":
+	case text == "":
 		return nil
 	}
-	u, ok := parseURL(o.URL)
+	u, ok := parseURL(text)
 	switch {
 	case !ok:
 		return []Problem{{"url", "is not an http or https URL: write it as https://host/path"}}
@@ -58,11 +59,12 @@ func parseURL(s string) (*url.URL, bool) {
 	return u, true
 }
 
-func (o *WebhookOptions) checkProxy() []Problem {
-	if o.ProxyURL == "" {
+// checkProxy is for the key proxy_url.
+func checkProxy(text string) []Problem {
+	if text == "" {
 		return nil
 	}
-	u, err := url.Parse(o.ProxyURL)
+	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme):
 		return []Problem{{"proxy_url", "is not an http, https or socks5 URL: write it as http://host:port"}}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -224,11 +225,16 @@ func TestWebhookErrorsTellNoSecret(t *testing.T) {
 		fmt.Fprintf(conn, "%v %v %v\r\n\r\n", req.Header["X-Api-Key"], req.Header["Authorization"], req.RequestURI)
 		conn.Close()
 	}
+	pieces := func(w http.ResponseWriter, req *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprintf(w, "Cannot POST %s; no hook %s for %q; %s", req.URL.Path, path.Base(req.URL.Path), req.URL.Query(),
+			strings.ReplaceAll(req.RequestURI, "/", `\/`))
+	}
 	hangUp := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 	redirect := func(w http.ResponseWriter, req *http.Request) {
 		http.Redirect(w, req, "http://x.test"+req.RequestURI, http.StatusTemporaryRedirect)
 	}
-	for name, answer := range map[string]http.HandlerFunc{"echo": echo, "no HTTP": notHTTP, "hang up": hangUp, "redirect": redirect} {
+	for name, answer := range map[string]http.HandlerFunc{"echo": echo, "no HTTP": notHTTP, "pieces": pieces, "hang up": hangUp, "redirect": redirect} {
 		t.Run(name, func(t *testing.T) {
 			r := newReceiver(t, func(r *receiver) { r.answer = answer })
 			key := func(o *WebhookOptions) { o.HeaderFiles = map[string]string{"x-api-key": tempFile(t, "hunter2-key")} }
@@ -247,6 +253,21 @@ func TestWebhookErrorsTellNoSecret(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is no secret stays readable.
+func TestWebhookErrorsAreReadable(t *testing.T) {
+	r := newReceiver(t, func(r *receiver) {
+		r.answer = func(w http.ResponseWriter, req *http.Request) {
+			http.Error(w, "and/or "+req.URL.Path+" events", http.StatusNotFound)
+		}
+	})
+	for path, want := range map[string]string{"": ": and/or / events", "/": ": and/or / events", "/in": ": and/or [redacted] events"} {
+		w := openWebhook(t, "", func(o *WebhookOptions) { o.URLFile = tempFile(t, r.URL+path) })
+		if err := w.Send(t.Context(), records(1)); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%q: %v", path, err)
+		}
 	}
 }
 
@@ -546,30 +567,4 @@ func FuzzRawAnswer(f *testing.F) {
 			t.Errorf("not one short line: %q", err)
 		}
 	})
-}
-
-func BenchmarkWebhook(b *testing.B) {
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
-	defer server.Close()
-	batch := records(500)
-	for _, compress := range []bool{false, true} {
-		o := newWebhookOptions()
-		o.URL, o.Gzip = server.URL, compress
-		s, _ := o.Open(Environment{})
-		w := s.(*webhook)
-		measure := func(name string, do func() error) {
-			b.Run(fmt.Sprintf("%s/gzip=%v", name, compress), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					if err := do(); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch)), "ns/record")
-			})
-		}
-		measure("encode", func() error { _, err := w.encode(batch); return err })
-		measure("send", func() error { return w.Send(b.Context(), batch) })
-		s.Close()
-	}
 }

@@ -43,8 +43,9 @@ type Item struct {
 	RV    uint64
 	// Time is when this version was reported, as far as the event's own times tell.
 	Time time.Time
-	// Created is true where this is known to be the first version that was ever stored: no occurrence of the
-	// event came before it. A list can't tell, a watch can.
+	// Created is true where this is known to be the first version that was stored of this event. A list can't tell, a
+	// watch can. Occurrences may have come before it all the same: client-go, whose event has expired when it would
+	// update it, makes it anew under its name with a UID of its own, and counts on.
 	Created bool
 }
 

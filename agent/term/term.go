@@ -21,7 +21,7 @@ import (
 	"github.com/eventbaton/baton/agent/source"
 )
 
-// Options are what a term needs. All but Announce are required.
+// Options are what a term needs. All but Announce and Enricher are required.
 type Options struct {
 	// Cursors is the API of the ConfigMaps in Namespace, Name the name of the one that holds the cursors.
 	Cursors         cursor.Store
@@ -36,6 +36,8 @@ type Options struct {
 	Streams []string                    // the namespaces to read, [""] for all in one
 	Wants   func(namespace string) bool // of what is read there, what is delivered
 	Sinks   []*relay.Sink
+	// Enricher makes what enriches the records of a term. nil: nothing does.
+	Enricher func() Enricher
 
 	StartNow           bool          // the very first start is at what happens from then on
 	CheckpointInterval time.Duration // at most one write of the cursors in it
@@ -45,6 +47,12 @@ type Options struct {
 	Announce func(ctx context.Context, epoch int64)
 	Observer source.Observer
 	Log      *slog.Logger
+}
+
+// Enricher adds to records what is known besides, as relay.Options has it, until it is closed.
+type Enricher interface {
+	Enrich(ctx context.Context, records []*record.Record)
+	Close()
 }
 
 // Leadership is what a term has of the election.
@@ -152,8 +160,10 @@ func (r *Runner) gather(ctx context.Context, l Leadership, register *cursor.Regi
 	if err != nil {
 		return err
 	}
+	enrich, ended := r.enricher()
+	defer ended()
 	relayed := relay.New(relay.Options{
-		Sinks: r.Sinks, Streams: r.Streams, Positions: positions, MayLead: l.Valid, Log: r.Log,
+		Sinks: r.Sinks, Streams: r.Streams, Positions: positions, MayLead: l.Valid, Enrich: enrich, Log: r.Log,
 		Open: func(namespace string) relay.Reader {
 			return source.New(source.Options{Events: r.Events, Namespace: namespace, Observer: r.Observer, Log: r.Log})
 		},
@@ -166,6 +176,15 @@ func (r *Runner) gather(ctx context.Context, l Leadership, register *cursor.Regi
 	})
 	r.update(func(s *Status) { s.Leading, s.Epoch, s.Notes = true, register.Epoch(), register.Problems() })
 	return r.work(ctx, l, register, relayed)
+}
+
+// enricher is what enriches the records of this term, until the returned function is called: a follower keeps no cache.
+func (r *Runner) enricher() (enrich func(context.Context, []*record.Record), ended func()) {
+	if r.Enricher == nil {
+		return nil, func() {}
+	}
+	e := r.Enricher()
+	return e.Enrich, e.Close
 }
 
 // work runs the relay and writes the cursors beside it. Only when the relay has stopped are they written for the

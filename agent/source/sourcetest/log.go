@@ -58,6 +58,11 @@ func New(rev uint64) *Log {
 
 // Create stores a new event and returns its resourceVersion.
 func (l *Log) Create(namespace, name, message string) uint64 {
+	return l.Recreate(namespace, name, message, 1)
+}
+
+// Recreate stores a new event as a reporter does that goes on counting one that has expired.
+func (l *Log) Recreate(namespace, name, message string, count int32) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.made++
@@ -70,7 +75,7 @@ func (l *Log) Create(namespace, name, message string) uint64 {
 		Reason:        "Test",
 		Type:          "Normal",
 		Message:       message,
-		Count:         1,
+		Count:         count,
 		LastTimestamp: now,
 	})
 }
