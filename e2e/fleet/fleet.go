@@ -19,6 +19,7 @@ import (
 
 	"github.com/eventbaton/baton/e2e/child"
 	"github.com/eventbaton/baton/e2e/controlplane"
+	"github.com/eventbaton/baton/e2e/history"
 )
 
 // Options describe a fleet.
@@ -44,9 +45,9 @@ type Fleet struct {
 	client  *kubernetes.Clientset
 	nursery *child.Nursery
 
-	Lock    *History[LockState]
-	Other   *History[LockState] // the other kind of lock, of the same name
-	Cursors *History[CursorState]
+	Lock    *history.History[history.LockState]
+	Other   *history.History[history.LockState] // the other kind of lock, of the same name
+	Cursors *history.History[history.CursorState]
 
 	mu     sync.Mutex
 	agents []*Agent
@@ -62,7 +63,7 @@ func New(ctx context.Context, o Options) (*Fleet, error) {
 	}
 	f := &Fleet{
 		options: o, client: o.Plane.Client(), nursery: nursery,
-		Lock: newHistory[LockState](), Other: newHistory[LockState](), Cursors: newHistory[CursorState](),
+		Lock: history.New[history.LockState](), Other: history.New[history.LockState](), Cursors: history.New[history.CursorState](),
 	}
 	if err := f.prepare(ctx); err != nil {
 		f.Stop()
@@ -133,7 +134,7 @@ func (f *Fleet) Agents() []*Agent {
 // Agent is the agent with this identity, nil for a stranger.
 func (f *Fleet) Agent(identity string) *Agent {
 	for _, a := range f.Agents() {
-		if a.Name == podOf(identity) {
+		if a.Name == history.PodOf(identity) {
 			return a
 		}
 	}
@@ -143,7 +144,7 @@ func (f *Fleet) Agent(identity string) *Agent {
 // Leader waits until the lock is held by an agent for which is, where set, is true.
 func (f *Fleet) Leader(ctx context.Context, is func(*Agent) bool) (*Agent, error) {
 	var leader *Agent
-	_, err := f.Lock.Wait(ctx, func(s LockState) bool {
+	_, err := f.Lock.Wait(ctx, func(s history.LockState) bool {
 		leader = f.Agent(s.Holder)
 		return leader != nil && (is == nil || is(leader))
 	})

@@ -25,6 +25,7 @@ const (
 	Pods    Right = "pods"    // read the other agents' pods
 	Record  Right = "record"  // record changes of the leader as events
 	Cluster Right = "cluster" // read the UID of the namespace kube-system
+	Objects Right = "objects" // read the objects of the events; there only where they enrich
 )
 
 // grant is where a right holds and what it is.
@@ -55,6 +56,14 @@ func (f *Fleet) grants() []grant {
 		here(Pods, rule("get,list,watch", "", "pods")),
 		here(Record, rule("create", "", "events")),
 		{Cluster, "kube-system", ns + "-" + name, []rbacv1.PolicyRule{rule("get", "", "namespaces", "kube-system")}},
+	}
+	if _, ok := f.options.Config.More["enrich"]; ok {
+		all = append(all, grant{
+			Objects, "", ns + "-" + name + "-objects",
+			[]rbacv1.PolicyRule{
+				rule("get", "", "pods"), rule("get", "", "nodes"), rule("get", "apps", "replicasets"), rule("get", "apps", "deployments"),
+			},
+		})
 	}
 	read := rule("list,watch", "", "events")
 	streams := f.options.Config.Namespaces

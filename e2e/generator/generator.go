@@ -26,12 +26,15 @@ type Options struct {
 	Workers int
 	// Message is each event's message, a short one if empty.
 	Message string
+	// Objects are how many objects a worker's events are about in turn, one if zero.
+	Objects int
 }
 
 // Generator is a steady stream of events.
 type Generator struct {
 	options Options
 	log     *Log
+	began   time.Time
 	quit    chan struct{}
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -40,7 +43,7 @@ type Generator struct {
 // Start starts a generator. ctx ends it at once, leaving open what became of the last requests; Stop ends it in order.
 func Start(ctx context.Context, o Options) *Generator {
 	ctx, cancel := context.WithCancel(ctx)
-	g := &Generator{options: o, log: &Log{}, quit: make(chan struct{}), cancel: cancel}
+	g := &Generator{options: o, log: &Log{}, began: time.Now(), quit: make(chan struct{}), cancel: cancel}
 	ticker := time.NewTicker(time.Duration(float64(time.Second) / o.Rate))
 	var workers sync.WaitGroup
 	for i := range max(o.Workers, 1) {

@@ -60,6 +60,19 @@ func TestSteadyRate(t *testing.T) {
 
 func never(string) error { return nil }
 
+func TestObjects(t *testing.T) {
+	for objects, want := range map[int]int{0: 1, 1: 1, 3: 3} {
+		w := newWorker(Options{Objects: objects}, &Log{}, "e-0")
+		names := map[string]bool{}
+		for w.made = range 10 {
+			names[w.object().Name] = true
+		}
+		if len(names) != want {
+			t.Errorf("%d: %v", objects, names)
+		}
+	}
+}
+
 // An answer that is lost leaves open what was stored: the next try has to find out.
 func TestLostAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -26,23 +26,38 @@ func (e *Event) Last() Version { return e.Versions[len(e.Versions)-1] }
 
 // Log is what was made. It may be read while it grows.
 type Log struct {
-	mu       sync.Mutex
-	events   []*Event
-	versions int
+	mu      sync.Mutex
+	events  []*Event
+	entries []Entry
+}
+
+// Entry is one version of one event: a Log is a list of them, in the order they were made.
+type Entry struct {
+	Name, UID string
+	Version
 }
 
 func (l *Log) add(e *Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.events = append(l.events, e)
-	l.versions += len(e.Versions)
+	for _, v := range e.Versions {
+		l.entries = append(l.entries, Entry{e.Name, e.UID, v})
+	}
 }
 
 func (l *Log) update(e *Event, v Version) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.Versions = append(e.Versions, v)
-	l.versions++
+	l.entries = append(l.entries, Entry{e.Name, e.UID, v})
+}
+
+// Entries are what was made since the first n.
+func (l *Log) Entries(n int) []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.entries[min(n, len(l.entries)):])
 }
 
 // Events are copies of all events so far.
@@ -61,5 +76,5 @@ func (l *Log) Events() []Event {
 func (l *Log) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.versions
+	return len(l.entries)
 }

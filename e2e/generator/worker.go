@@ -148,11 +148,12 @@ func (w *worker) put(ctx context.Context, l *live) error {
 	return err
 }
 
-// insist repeats a request until it has an answer that is final.
+// insist repeats a request until it has an answer that is final. An API server that has just started may refuse whom it
+// will know in a moment.
 func (w *worker) insist(ctx context.Context, request func(context.Context) error) error {
 	for {
 		err := try(ctx, request)
-		if err == nil || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
+		if err == nil || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) {
 			return err
 		}
 		select {
@@ -197,7 +198,11 @@ func (w *worker) message() string {
 }
 
 func (w *worker) object() corev1.ObjectReference {
-	return corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: w.options.Namespace, Name: w.prefix}
+	name := w.prefix
+	if n := w.options.Objects; n > 1 {
+		name = fmt.Sprintf("%s-%d", w.prefix, w.made%n)
+	}
+	return corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: w.options.Namespace, Name: name}
 }
 
 func (w *worker) coreEvent(name string) *corev1.Event {

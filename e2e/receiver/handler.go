@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -28,25 +29,35 @@ type Record struct {
 	} `json:"leader"`
 }
 
+// Protocol is how records come by HTTP, and how the answer says that they were taken.
+type Protocol struct {
+	// Read reads a request, whose body is no longer compressed.
+	Read func(req *http.Request, body io.Reader) ([]Record, error)
+	// Taken, where set, answers to what was taken, instead of a 200 without a word. again says of each record whether it
+	// had been taken before.
+	Taken func(w http.ResponseWriter, records []Record, again []bool)
+}
+
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	sender := strings.Trim(req.URL.Path, "/")
+	sender, _, _ := strings.Cut(strings.Trim(req.URL.Path, "/"), "/") // what follows is the protocol's
 	request := Request{Sender: sender, Began: time.Since(r.start)}
 	body := &counter{r: req.Body}
-	records, err := decode(body, req.Header.Get("Content-Encoding"))
+	records, err := r.read(req, body)
 	request.At, request.Records, request.Bytes = time.Since(r.start), len(records), body.n
 	if err != nil {
 		// A request that was cut off is the network's doing, not the sender's.
 		if req.Context().Err() == nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-			r.complain(fmt.Sprintf("a request of %s: %v", sender, err))
+			r.Complain(fmt.Sprintf("a request of %s: %v", sender, err))
 		}
 		r.note(request, http.StatusBadRequest)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	r.answer(w, req, r.modeOf(sender), request, records)
+	r.answer(w, req, request, records)
 }
 
-func (r *Receiver) answer(w http.ResponseWriter, req *http.Request, m Mode, request Request, records []Record) {
+func (r *Receiver) answer(w http.ResponseWriter, req *http.Request, request Request, records []Record) {
+	m, changed := r.modeOf(request.Sender)
 	switch {
 	case m.Hang:
 		r.note(request, 0)
@@ -64,13 +75,23 @@ func (r *Receiver) answer(w http.ResponseWriter, req *http.Request, m Mode, requ
 		r.note(request, http.StatusBadRequest)
 		http.Error(w, "a record is refused", http.StatusBadRequest)
 	default:
-		r.accept(request, records)
-		delay(req, m.Delay)
+		again := r.accept(request, records)
+		delay(req, m.Delay, changed)
+		if r.protocol.Taken != nil {
+			r.protocol.Taken(w, records, again)
+			return
+		}
 		w.WriteHeader(http.StatusOK)
 	}
 }
 
-func delay(req *http.Request, d time.Duration) {
+// Take takes records that came by another way than HTTP: in one request, which began then. at is when it had been read.
+func (r *Receiver) Take(sender string, began, at time.Time, records []Record) {
+	request := Request{Sender: sender, Began: began.Sub(r.start), At: at.Sub(r.start), Records: len(records)}
+	r.accept(request, records)
+}
+
+func delay(req *http.Request, d time.Duration, changed <-chan struct{}) {
 	if d == 0 {
 		return
 	}
@@ -78,6 +99,7 @@ func delay(req *http.Request, d time.Duration) {
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-changed:
 	case <-req.Context().Done():
 	}
 }
@@ -112,11 +134,13 @@ func (r *Receiver) noteLocked(request Request, status int) int32 {
 	return int32(len(r.requests) - 1)
 }
 
-func (r *Receiver) accept(request Request, records []Record) {
+// accept says of each record whether it had been taken before.
+func (r *Receiver) accept(request Request, records []Record) (again []bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := r.noteLocked(request, http.StatusOK)
-	for _, rec := range records {
+	again = make([]bool, len(records))
+	for i, rec := range records {
 		v, err := ParseID(rec.ID)
 		if err != nil {
 			r.bad = append(r.bad, fmt.Sprintf("a record of %s: %v", request.Sender, err))
@@ -126,19 +150,26 @@ func (r *Receiver) accept(request Request, records []Record) {
 		if rec.CountDelta != nil {
 			a.Delta, a.HasDelta = *rec.CountDelta, true
 		}
-		r.take(rec.Leader.Identity, a)
+		again[i] = r.seen[v] > 0
+		r.take(cmp.Or(rec.Leader.Identity, request.Sender), a)
 	}
+	return again
 }
 
-// decode reads a JSON array or one JSON object a line, plain or compressed.
-func decode(body io.Reader, encoding string) ([]Record, error) {
-	if encoding == "gzip" {
+// read reads a request, plain or compressed, as the protocol has it.
+func (r *Receiver) read(req *http.Request, body io.Reader) ([]Record, error) {
+	if req.Header.Get("Content-Encoding") == "gzip" {
 		z, err := gzip.NewReader(body)
 		if err != nil {
 			return nil, fmt.Errorf("reading gzip: %w", err)
 		}
 		body = z
 	}
+	return r.protocol.Read(req, body)
+}
+
+// readWebhook reads a JSON array or one JSON object a line.
+func readWebhook(_ *http.Request, body io.Reader) ([]Record, error) {
 	buffered := bufio.NewReader(body)
 	first, err := buffered.Peek(1)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package receiver is a webhook receiver that remembers what it was sent, by whom and when, and that can be made to
-// behave badly. It keeps about a hundred bytes a record.
+// Package receiver is a receiver that remembers what it was sent, by whom and when, and that can be made to behave badly.
+// It takes what the webhook sends, or what else comes by HTTP where it is told how to read it. It keeps about a hundred
+// bytes a record.
 package receiver
 
 import (
@@ -10,13 +11,16 @@ import (
 	"time"
 )
 
-// Receiver takes records over HTTP. The path that a sender posts to is its name here. The zero value is not usable.
+// Receiver takes records over HTTP. What the path begins with that a sender posts to is its name here, and that of the
+// leader where a record doesn't say who that is. The zero value is not usable.
 type Receiver struct {
-	start time.Time
+	start    time.Time
+	protocol Protocol
 
 	mu        sync.Mutex
 	mode      Mode
 	modes     map[string]Mode
+	changed   chan struct{} // closed by the next Set
 	arrivals  []Arrival
 	seen      map[Version]int32 // how often each one arrived
 	names     []string          // of leaders, by Arrival.Leader
@@ -53,10 +57,13 @@ type Request struct {
 	Status    int   // the answer, 0 for none
 }
 
-// New makes a receiver that takes everything.
-func New() *Receiver {
+// New makes a receiver that takes everything that a webhook sends.
+func New() *Receiver { return NewFor(Protocol{Read: readWebhook}) }
+
+// NewFor makes a receiver that takes everything that comes by another protocol.
+func NewFor(p Protocol) *Receiver {
 	return &Receiver{
-		start: time.Now(), modes: map[string]Mode{},
+		start: time.Now(), protocol: p, modes: map[string]Mode{}, changed: make(chan struct{}),
 		seen: map[Version]int32{}, nameIndex: map[string]uint16{},
 	}
 }
@@ -125,7 +132,7 @@ func (r *Receiver) Delivered() map[string]int {
 type Mode struct {
 	Status     int           // answer this instead, and take nothing
 	RetryAfter string        // the header of that answer, "" for none
-	Delay      time.Duration // before each answer; what arrives is taken before it
+	Delay      time.Duration // before each answer, or until the next Set; what arrives is taken before it
 	Hang       bool          // never answer, and take nothing
 	Reset      bool          // reset the connection once the request has been read, and take nothing
 	// Refuse, where set, answers 400 to a request with a record for which it is true, and takes nothing of it.
@@ -137,6 +144,8 @@ func (r *Receiver) Set(m Mode) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mode, r.modes = m, map[string]Mode{}
+	close(r.changed)
+	r.changed = make(chan struct{})
 }
 
 // SetFor changes how it answers one sender, until the next Set.
@@ -147,13 +156,14 @@ func (r *Receiver) SetFor(sender string, m Mode) {
 	r.modes[sender] = m
 }
 
-func (r *Receiver) modeOf(sender string) Mode {
+// modeOf is how to answer a sender, and what is closed when that may be another.
+func (r *Receiver) modeOf(sender string) (m Mode, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m, ok := r.modes[sender]; ok {
-		return m
+		return m, r.changed
 	}
-	return r.mode
+	return r.mode, r.changed
 }
 
 func (r *Receiver) take(leader string, a Arrival) {
@@ -168,7 +178,8 @@ func (r *Receiver) take(leader string, a Arrival) {
 	r.seen[a.Version]++
 }
 
-func (r *Receiver) complain(what string) {
+// Complain adds a line to Bad.
+func (r *Receiver) Complain(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bad = append(r.bad, what)

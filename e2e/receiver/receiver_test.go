@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -85,6 +87,49 @@ func TestComplains(t *testing.T) {
 	}
 }
 
+// Another protocol has a body of its own, a path after the sender's name, and an answer about each record.
+func TestAnotherProtocol(t *testing.T) {
+	var answers [][]bool
+	s, err := ListenFor(Protocol{
+		Read: func(req *http.Request, body io.Reader) ([]Record, error) {
+			id, err := io.ReadAll(body)
+			if req.URL.Path != "/a/api/push" {
+				return nil, errors.New("not /a/api/push")
+			}
+			return []Record{{ID: string(id)}}, err
+		},
+		Taken: func(w http.ResponseWriter, _ []Record, again []bool) {
+			answers = append(answers, again)
+			w.WriteHeader(http.StatusNoContent)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { http.DefaultClient.CloseIdleConnections(); s.Close() })
+	for range 2 {
+		res, err := http.Post(s.URL("a")+"/api/push", "", strings.NewReader("c/"+uid+"/3"))
+		if err != nil || res.StatusCode != http.StatusNoContent {
+			t.Fatal(res, err)
+		}
+		_ = res.Body.Close()
+	}
+	if fmt.Sprint(answers) != "[[false] [true]]" || s.Len() != 1 || s.Delivered()["a"] != 2 || s.Requests()[0].Sender != "a" {
+		t.Error(answers, s.Delivered(), s.Requests())
+	}
+}
+
+func TestTake(t *testing.T) {
+	r := New()
+	var rec Record
+	rec.ID, rec.Leader.Identity = "c/"+uid+"/3", "a_1_c_x"
+	r.Take("sender", r.Start().Add(time.Second), r.Start().Add(2*time.Second), []Record{rec, {ID: "nonsense"}})
+	request := Request{Sender: "sender", Began: time.Second, At: 2 * time.Second, Records: 2, Status: http.StatusOK}
+	if got := r.Arrivals(); len(got) != 1 || got[0].At != 2*time.Second || r.Requests()[0] != request || len(r.Bad()) != 1 {
+		t.Errorf("%+v %+v %v", got, r.Requests(), r.Bad())
+	}
+}
+
 func TestMisbehaves(t *testing.T) {
 	s := server(t)
 	second := func(r Record) bool { return r.Name == "e2" }
@@ -122,6 +167,28 @@ func TestMisbehaves(t *testing.T) {
 	s.Set(Mode{})
 	if res, err := send(t.Context(), s, line(20, ""), ""); err != nil || res.StatusCode != http.StatusOK {
 		t.Error(res, err)
+	}
+}
+
+func TestSetEndsADelay(t *testing.T) {
+	s := server(t)
+	s.Set(Mode{Delay: time.Hour})
+	answered := make(chan error)
+	go func() {
+		_, err := send(t.Context(), s, line(1, ""), "")
+		answered <- err
+	}()
+	for s.Len() == 0 {
+		select {
+		case err := <-answered:
+			t.Fatal("answered before it was time", err)
+		default:
+			time.Sleep(time.Millisecond)
+		}
+	}
+	s.Set(Mode{})
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -22,14 +22,17 @@ type Server struct {
 	wg     sync.WaitGroup
 }
 
-// Listen starts a receiver on a free loopback port.
-func Listen() (*Server, error) {
+// Listen starts a receiver of webhooks on a free loopback port.
+func Listen() (*Server, error) { return ListenFor(Protocol{Read: readWebhook}) }
+
+// ListenFor starts a receiver of what comes by another protocol.
+func ListenFor(protocol Protocol) (*Server, error) {
 	for try := 0; ; try++ {
 		p, err := port.Take()
 		if err != nil {
 			return nil, err
 		}
-		s := &Server{Receiver: New(), port: p}
+		s := &Server{Receiver: NewFor(protocol), port: p}
 		err = s.Up()
 		if err == nil {
 			return s, nil
@@ -59,7 +62,7 @@ func (s *Server) Up() error {
 	s.server = server
 	s.wg.Go(func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.complain(err.Error())
+			s.Complain(err.Error())
 		}
 	})
 	return nil

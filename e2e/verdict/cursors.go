@@ -3,12 +3,12 @@ package verdict
 import (
 	"fmt"
 
-	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/history"
 )
 
 // Cursors checks what was seen of them: an epoch has one owner, epochs and positions never go back. Versions that the
 // test itself has written are left out; mayGoBack lets positions go back, where the log did.
-func Cursors(states []fleet.CursorState, own map[string]bool, mayGoBack bool) []string {
+func Cursors(states []history.CursorState, own map[string]bool, mayGoBack bool) []string {
 	var wrong []string
 	epoch, owner := int64(0), ""
 	rvs := map[string]uint64{}
