@@ -12,8 +12,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/eventbaton/baton/e2e/controlplane"
-	"github.com/eventbaton/baton/e2e/fleet"
 	"github.com/eventbaton/baton/e2e/generator"
+	"github.com/eventbaton/baton/e2e/history"
 	"github.com/eventbaton/baton/e2e/receiver"
 	"github.com/eventbaton/baton/e2e/verdict"
 )
@@ -76,14 +76,9 @@ func (l *load) grow(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range log.Events() {
-		uid, err := receiver.ParseUID(e.UID)
-		if err != nil {
-			return err
-		}
-		l.events = append(l.events, receiver.Version{UID: uid, RV: e.Last().RV})
-	}
-	return nil
+	versions, err := versionsOf(log)
+	l.events = append(l.events, versions...)
+	return err
 }
 
 // delivery is what was measured of a leader that began with nothing delivered.
@@ -110,13 +105,11 @@ func (s *stage) deliver(ctx context.Context, events []receiver.Version) (deliver
 		return delivery{}, err
 	}
 	follower := s.fleet.Agents()[1]
-	all := func() bool {
-		return s.Len() >= len(events) && !slices.ContainsFunc(events, func(v receiver.Version) bool { return !s.Has(v) })
-	}
+	all := func() bool { return s.Len() >= len(events) && s.hasAll(events) }
 	if err := until(ctx, fmt.Sprintf("%d events have arrived", len(events)), all); err != nil {
 		return delivery{}, err
 	}
-	if _, err := s.fleet.Cursors.Wait(ctx, func(c fleet.CursorState) bool { return c.Epoch > 0 }); err != nil {
+	if _, err := s.fleet.Cursors.Wait(ctx, func(c history.CursorState) bool { return c.Epoch > 0 }); err != nil {
 		return delivery{}, err
 	}
 	claim := s.fleet.Cursors.All()[0] // makes the object

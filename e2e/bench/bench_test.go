@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/eventbaton/baton/agent/sink"
 	"github.com/eventbaton/baton/e2e/receiver"
 )
 
@@ -99,20 +100,92 @@ func TestBinary(t *testing.T) {
 	if _, err := binary(t.Context(), &bench{binary: file}); err == nil {
 		t.Error("a file that is not there was measured")
 	}
-	if err := os.WriteFile(file, make([]byte, 61_000_000), 0o600); err != nil {
+	if err := os.WriteFile(file, make([]byte, 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	numbers, err := binary(t.Context(), &bench{binary: file})
-	if err != nil || !numbers[0].missed || numbers[0].value != "61 MB" {
+	if err != nil || len(numbers) != 2 || numbers[0].missed || numbers[1].missed {
 		t.Error(numbers, err)
 	}
-	// A test's binary has its symbols.
+	if err := os.Truncate(file, 61_000_000); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := fileSize(file); err != nil || !n.missed || n.value != "61 MB" {
+		t.Error(n, err)
+	}
+	// One that is a program, with or without its symbols.
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if numbers, err = binary(t.Context(), &bench{binary: self}); err != nil {
-		t.Error(numbers, err)
+	if n, err := fileSize(self); err != nil || !strings.HasPrefix(n.what, "size, ") {
+		t.Error(n, err)
+	}
+}
+
+const benchOutput = `goos: linux
+BenchmarkSinks/loki/encode     100   20.0 B/record  0.5 allocs/record  1000 cpu-ns/record  1100 ns/record  900000 records/s
+BenchmarkSinks/loki/send       100   30.0 B/record  1.5 allocs/record  4000 cpu-ns/record  9000 ns/record  100000 records/s
+BenchmarkSinks/metrics/send    100   0 B/record     0 allocs/record    100 cpu-ns/record   100 ns/record   10000000 records/s
+BenchmarkSinks/loki/send       100   25.0 B/record  1.0 allocs/record  2000 cpu-ns/record  9000 ns/record  100000 records/s
+BenchmarkSinks/loki/send       100   25.0 B/record  1.0 allocs/record  3000 cpu-ns/record  9000 ns/record  100000 records/s
+BenchmarkSinks/file/send       100   25.0 B/record  1.0 allocs/record  2000 cpu-ns/record  8000 ns/record  125000 records/s
+PASS
+`
+
+func TestSinkCosts(t *testing.T) {
+	costs, err := parseSinkCosts(benchOutput)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, n := range sinkNumbers(costs) {
+		lines = append(lines, n.what+": "+n.value)
+	}
+	want := []string{
+		"loki, encoded alone: 1000000 records/s (1000 ns, 20 B in 0.5 objects)",
+		"the same, sent: 500000 records/s, 0.500 of that (2000 ns, 25 B in 1.0 objects)",
+		"metrics, taken: 10000000 records/s (100 ns, 0 B in 0.0 objects)",
+		"file, taken: 500000 records/s (2000 ns, 25 B in 1.0 objects)",
+		"the same, by the clock: 125000 records/s",
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("got\n%s", strings.Join(lines, "\n"))
+	}
+	for _, bad := range []string{
+		"PASS\n", "BenchmarkSinks/loki 1 1 ns/op", "BenchmarkSinks/loki/send 1 1 ns/record",
+		"BenchmarkSinks/loki/send 1 x cpu-ns/record", strings.ReplaceAll(benchOutput, "4000 cpu", "0 cpu"),
+	} {
+		if costs, err := parseSinkCosts(bad); err == nil {
+			t.Errorf("%q was read as %+v", bad, costs)
+		}
+	}
+}
+
+// The table of types can be cut, so that what a type adds to the binary can be told.
+func TestTypeTable(t *testing.T) {
+	types, err := readTypes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := sortedKeys(sink.Types)
+	if text, err := types.with(all); err != nil || text != types.text {
+		t.Errorf("with all types it is another text: %v", err)
+	}
+	for _, kept := range [][]string{plainSinks, all[1:], all[:1]} {
+		text, err := types.with(kept)
+		if err != nil || len(typeLine.FindAllString(text, -1)) != len(kept) {
+			t.Errorf("%q: %v in\n%s", kept, err, text)
+		}
+	}
+	if _, err := types.with([]string{"stdout", "fax"}); err == nil {
+		t.Error("it has a type that there is not")
+	}
+	if n := share("", 20, 30.0004); n.missed || n.value != "10 MB" {
+		t.Errorf("%+v", n)
+	}
+	if n := share("", 20, 30.01); !n.missed {
+		t.Errorf("%+v", n)
 	}
 }
 
@@ -245,7 +318,10 @@ func TestReport(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, &out)
 		}
 	}
-	text := markdown(results, "Measured here.")
+	text, err := markdown(results, "Measured here.", "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{"## steady\n\nOne leader.", "Measured here.", "| cost | 0.100 ms | ≤ 0.150 ms |", "(missed)", "| requests | 7 |  |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
@@ -254,6 +330,33 @@ func TestReport(t *testing.T) {
 	if table(&out, nil) {
 		t.Error("nothing was missed")
 	}
+}
+
+// What is measured again takes the place of what was there, and all else stays.
+func TestPartOfTheNumbers(t *testing.T) {
+	measured := func(name, value string) []result {
+		return []result{{scenario{name: name, about: "about " + name}, []number{shown("n", "%s", value)}}}
+	}
+	write := func(results []result, about, before string) string {
+		text, err := markdown(results, about, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	followers := write(measured("followers", "one"), "Here.", "")
+	both := write(measured("steady", "two"), "Here.", followers)
+	steady := write(measured("steady", "two"), "Here.", "")
+	if want := steady + strings.TrimPrefix(followers, write(nil, "Here.", "")); both != want {
+		t.Errorf("%s\nis not\n%s", both, want)
+	}
+	if again := write(measured("followers", "one"), "Here.", both); again != both {
+		t.Errorf("%s\nis not\n%s", again, both)
+	}
+	if _, err := markdown(measured("steady", "three"), "Elsewhere.", both); !errors.Is(err, errOther) {
+		t.Error("numbers of two machines are in one file", err)
+	}
+	write(append(measured("steady", "three"), measured("followers", "four")...), "Elsewhere.", both)
 }
 
 func TestVersions(t *testing.T) {

@@ -106,7 +106,12 @@ func (s *stage) end(ctx context.Context, signal syscall.Signal) (fault, error) {
 }
 
 func (s *stage) judge(ctx context.Context, log *generator.Log, faults map[syscall.Signal][]fault) ([]number, error) {
-	_ = until(ctx, "the last events have arrived", func() bool { return s.Len() >= log.Len() })
+	// Each of them: the agents' own events of the leader changes arrive as well. What is lost shows below.
+	versions, err := versionsOf(log)
+	if err != nil {
+		return nil, err
+	}
+	_ = until(ctx, "the last events have arrived", func() bool { return s.hasAll(versions) })
 	result := verdict.Judge(verdict.Case{Made: log.Events(), Receiver: s.Receiver, Cursors: s.fleet.Cursors.All(), Stream: "receiver"})
 	var errs []error
 	for _, wrong := range result.Wrong {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -59,33 +60,69 @@ func (n number) judgement() string {
 	}
 }
 
-// write writes docs/numbers.md.
+// errOther is where a part of a file was measured, and the rest of it is of another machine.
+var errOther = errors.New("has numbers of another machine, of another Kubernetes or of another Go: measure all scenarios")
+
+// write writes docs/numbers.md. What has not been measured stays as it is there.
 func write(ctx context.Context, results []result, file string) error {
 	about, err := machine(ctx)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, []byte(markdown(results, about)), 0o644); err != nil {
-		return fmt.Errorf("writing the numbers: %w", err)
+	before, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the numbers that are there: %w", err)
+	}
+	text, err := markdown(results, about, string(before))
+	if err == nil {
+		err = os.WriteFile(file, []byte(text), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the numbers into %s: %w", file, err)
 	}
 	return nil
 }
 
-func markdown(results []result, about string) string {
-	var b strings.Builder
-	b.WriteString("# Numbers\n\n`make bench WRITE=docs/numbers.md` has written this file; ")
-	b.WriteString("`make bench RUN=steady` measures one scenario.\n\n")
-	b.WriteString(about + "\n\nMB are 10^6 bytes. What has no target is there for comparison.\n")
+// markdown is the file as it is to be, made of what was measured and of what it was before.
+func markdown(results []result, about, before string) (string, error) {
+	parts := sections(before)
 	for _, r := range results {
-		fmt.Fprintf(&b, "\n## %s\n\n%s%s.\n\n", r.name, strings.ToUpper(r.about[:1]), r.about[1:])
-		b.WriteString("| Number | Measured | Target |\n| --- | --- | --- |\n")
-		for _, n := range r.numbers {
-			target := strings.NewReplacer("<=", "≤", ">=", "≥").Replace(n.target)
-			if n.missed {
-				target += " (missed)"
-			}
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", n.what, n.value, target)
+		parts[r.name] = r.section()
+	}
+	if kept := len(parts) > len(results); kept && !strings.Contains(before, "\n"+about+"\n") {
+		return "", errOther
+	}
+	var b strings.Builder
+	b.WriteString("# Numbers\n\n`make bench WRITE=docs/numbers.md` writes this file, and with `RUN=steady` that section of it.\n\n")
+	b.WriteString(about + "\n\nMB are 10^6 bytes. What has no target is there for comparison. Sections may be of different days, on\n" +
+		"which a shared machine is not as fast: compare within one.\n")
+	for _, s := range scenarios() {
+		b.WriteString(parts[s.name])
+	}
+	return b.String(), nil
+}
+
+// sections are those of a file, by the names of their scenarios.
+func sections(text string) map[string]string {
+	const heading = "\n## "
+	parts := map[string]string{}
+	for _, part := range strings.Split(text, heading)[1:] {
+		name, _, _ := strings.Cut(part, "\n")
+		parts[name] = heading + part
+	}
+	return parts
+}
+
+func (r result) section() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n## %s\n\n%s%s.\n\n", r.name, strings.ToUpper(r.about[:1]), r.about[1:])
+	b.WriteString("| Number | Measured | Target |\n| --- | --- | --- |\n")
+	for _, n := range r.numbers {
+		target := strings.NewReplacer("<=", "≤", ">=", "≥").Replace(n.target)
+		if n.missed {
+			target += " (missed)"
 		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", n.what, n.value, target)
 	}
 	return b.String()
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/eventbaton/baton/e2e/controlplane"
 	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/generator"
 	"github.com/eventbaton/baton/e2e/receiver"
 )
 
@@ -34,13 +36,20 @@ type stage struct {
 
 // open starts a fleet of its own in the namespace name, at whose cursors nobody has read yet.
 func (b *bench) open(ctx context.Context, plane *controlplane.ControlPlane, name string, size int) (*stage, error) {
+	return b.openWith(ctx, plane, name, size, nil)
+}
+
+// openWith does so with further keys of the configuration.
+func (b *bench) openWith(
+	ctx context.Context, plane *controlplane.ControlPlane, name string, size int, more map[string]string,
+) (*stage, error) {
 	r, err := receiver.Listen()
 	if err != nil {
 		return nil, err
 	}
 	f, err := fleet.New(ctx, fleet.Options{
 		Plane: plane, Binary: b.binary, Namespace: name, Size: size, SinkURL: r.URL,
-		Config: fleet.Config{Name: "baton", Lock: "lease", Lease: lease},
+		Config: fleet.Config{Name: "baton", Lock: "lease", Lease: lease, More: more},
 	})
 	if err != nil {
 		r.Close()
@@ -85,6 +94,24 @@ func (s *stage) keep(a *fleet.Agent) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(s.bench.debug, s.name+"."+a.Name+".log"), log, 0o600)
+}
+
+// versionsOf are the latest versions of the events that were made.
+func versionsOf(log *generator.Log) ([]receiver.Version, error) {
+	var versions []receiver.Version
+	for _, e := range log.Events() {
+		uid, err := receiver.ParseUID(e.UID)
+		if err != nil {
+			return nil, err
+		}
+		versions = append(versions, receiver.Version{UID: uid, RV: e.Last().RV})
+	}
+	return versions, nil
+}
+
+// hasAll says whether all of them have arrived.
+func (s *stage) hasAll(versions []receiver.Version) bool {
+	return !slices.ContainsFunc(versions, func(v receiver.Version) bool { return !s.Has(v) })
 }
 
 // withPlane runs measure with a control plane of its own.

@@ -37,36 +37,62 @@ func steady(ctx context.Context, b *bench) ([]number, error) {
 }
 
 func (s *stage) steady(ctx context.Context, client kubernetes.Interface) ([]number, error) {
-	leader, err := s.lead(ctx)
+	w, err := s.work(ctx, client, []corev1.ObjectReference{somePod})
 	if err != nil {
 		return nil, err
 	}
+	return append([]number{
+		atMost("processor time of the leader an event", w.anEvent(), 0.15, " ms"),
+		shown("requests to the webhook", "%d", len(s.Requests())),
+	}, w.numbers()...), nil
+}
+
+// work is what the steady load took.
+type work struct {
+	events, lost int
+	cpu          time.Duration // of the leader
+	lags         []time.Duration
+	memory       memory
+}
+
+// anEvent is the leader's processor time for one, in milliseconds.
+func (w work) anEvent() float64 { return milliseconds(w.cpu) / float64(w.events) }
+
+func (w work) numbers() []number {
+	return []number{
+		atMost("lost of "+strconv.Itoa(w.events), float64(w.lost), 0, ""),
+		shown("lag from the begin of the creation to the arrival, p50", "%.1f ms", milliseconds(verdict.Quantile(w.lags, 0.5))),
+		below("the same, p99", milliseconds(verdict.Quantile(w.lags, 0.99)), 250, " ms"),
+		shown("memory of the leader at its most", "%.1f MB", w.memory.peak),
+	}
+}
+
+// work measures the steady load, whose events are about these objects in turn.
+func (s *stage) work(ctx context.Context, client kubernetes.Interface, about []corev1.ObjectReference) (w work, err error) {
+	leader, err := s.lead(ctx)
+	if err != nil {
+		return w, err
+	}
 	// Connections, caches and the heap get to where they are in a leader that has been at work.
-	if _, err := s.flow(ctx, client, "warm", 5*steadyRate); err != nil {
-		return nil, err
+	if _, err := s.flow(ctx, client, s.name+"-warm", 5*steadyRate, about); err != nil {
+		return w, err
 	}
 	before, err := cpu(leader.Pid())
 	if err != nil {
-		return nil, err
+		return w, err
 	}
-	events, err := s.flow(ctx, client, "steady", steadyEvents)
+	events, err := s.flow(ctx, client, s.name, steadyEvents, about)
 	if err != nil {
-		return nil, err
+		return w, err
 	}
 	after, err := cpu(leader.Pid())
 	if err != nil {
-		return nil, err
+		return w, err
 	}
-	lags, lost := s.lags(events)
-	m, err := rss(leader.Pid())
-	return []number{
-		atMost("processor time of the leader an event", milliseconds(after-before)/float64(len(events)), 0.15, " ms"),
-		atMost("lost of "+strconv.Itoa(len(events)), float64(lost), 0, ""),
-		shown("lag from the begin of the creation to the arrival, p50", "%.1f ms", milliseconds(verdict.Quantile(lags, 0.5))),
-		below("the same, p99", milliseconds(verdict.Quantile(lags, 0.99)), 250, " ms"),
-		shown("requests to the webhook", "%d", len(s.Requests())),
-		shown("memory of the leader at its most", "%.1f MB", m.peak),
-	}, err
+	w.events, w.cpu = len(events), after-before
+	w.lags, w.lost = s.lags(events)
+	w.memory, err = rss(leader.Pid())
+	return w, err
 }
 
 // created is an event that was made.
@@ -76,7 +102,9 @@ type created struct {
 }
 
 // flow makes n events at the steady rate, and waits until they have arrived, or would have.
-func (s *stage) flow(ctx context.Context, client kubernetes.Interface, name string, n int) ([]created, error) {
+func (s *stage) flow(
+	ctx context.Context, client kubernetes.Interface, name string, n int, about []corev1.ObjectReference,
+) ([]created, error) {
 	events := make([]created, n)
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -86,7 +114,7 @@ func (s *stage) flow(ctx context.Context, client kubernetes.Interface, name stri
 		if err := pause(ctx, time.Until(began.Add(time.Duration(i)*time.Second/steadyRate))); err != nil {
 			return nil, err
 		}
-		wg.Go(func() { events[i], errs[i] = create(ctx, client, fmt.Sprintf("%s-%05d", name, i)) })
+		wg.Go(func() { events[i], errs[i] = create(ctx, client, fmt.Sprintf("%s-%05d", name, i), about[i%len(about)]) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -101,11 +129,14 @@ func (s *stage) flow(ctx context.Context, client kubernetes.Interface, name stri
 	return events, nil
 }
 
-func create(ctx context.Context, client kubernetes.Interface, name string) (created, error) {
+// somePod is one that isn't there.
+var somePod = corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: eventsNamespace, Name: "checkout-7d9c6b5f4-x2x8v"}
+
+func create(ctx context.Context, client kubernetes.Interface, name string, about corev1.ObjectReference) (created, error) {
 	now := metav1.Now()
 	e := &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: eventsNamespace, Name: name},
-		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: eventsNamespace, Name: "checkout-7d9c6b5f4-x2x8v"},
+		InvolvedObject: about,
 		Type:           corev1.EventTypeWarning, Reason: "BackOff", Message: message,
 		Source: corev1.EventSource{Component: "kubelet", Host: "node-1"}, FirstTimestamp: now, LastTimestamp: now, Count: 1,
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/eventbaton/baton/e2e/controlplane"
 	"github.com/eventbaton/baton/e2e/fleet"
 	"github.com/eventbaton/baton/e2e/generator"
+	"github.com/eventbaton/baton/e2e/history"
 	"github.com/eventbaton/baton/e2e/receiver"
 )
 
@@ -50,13 +51,20 @@ func backlogCells() []cell {
 	return []cell{
 		{name: "SIGKILL in a backlog of 20,000", alone: true, plane: &controlplane.Options{}, prepare: crash.load, before: crash.crash, fault: calm, after: crash.fewRepeats},
 		{
-			name: "continue token expired", plane: &controlplane.Options{}, latestOnly: true, resends: true,
+			name: "continue token expired", plane: &controlplane.Options{}, latestOnly: true, resends: true, each: patient,
 			prepare: expired.load, before: expired.expire, fault: calm, after: expired.onlyChanged,
 		},
 		{
-			name: "continue token expired, leader gone", plane: &controlplane.Options{}, latestOnly: true, resends: true,
+			name: "continue token expired, leader gone", plane: &controlplane.Options{}, latestOnly: true, resends: true, each: patient,
 			prepare: passed.load, before: passed.expireAndCrash, fault: calm, after: passed.fewRepeats,
 		},
+	}
+}
+
+// patient gives a request longer than a run has.
+func patient(_ int, c *fleet.Config) {
+	for i := range c.Sinks {
+		c.Sinks[i].More["timeout"] = (runTimeout + time.Minute).String()
 	}
 }
 
@@ -125,6 +133,7 @@ func (b *backlog) finish(r *run) {
 // crash kills the leader in the middle of the list, with nobody to report it.
 func (b *backlog) crash(r *run) {
 	old := b.begin(r)
+	b.sending(r)
 	r.inject()
 	b.kill(r, old)
 	b.goesOn(r, old)
@@ -145,7 +154,7 @@ func (b *backlog) goesOn(r *run, old *fleet.Agent) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	s, err := r.fleet.Cursors.Wait(ctx, func(s fleet.CursorState) bool {
+	s, err := r.fleet.Cursors.Wait(ctx, func(s history.CursorState) bool {
 		a := r.fleet.Agent(s.Owner)
 		return a != nil && a != old
 	})
@@ -158,9 +167,9 @@ func (b *backlog) goesOn(r *run, old *fleet.Agent) {
 // expire has the token of a list expire while the leader reads it.
 func (b *backlog) expire(r *run) {
 	b.begin(r)
-	b.slow(r)
-	r.inject()
+	b.stop(r)
 	b.compact(r)
+	r.window(true) // until here, it was the receiver that made the pause
 	b.finish(r)
 	b.freshToken(r)
 }
@@ -168,7 +177,7 @@ func (b *backlog) expire(r *run) {
 // expireAndCrash has it expire between two leaders.
 func (b *backlog) expireAndCrash(r *run) {
 	old := b.begin(r)
-	b.slow(r)
+	b.stop(r)
 	r.window(true) // before the kill, it is the receiver that makes pauses
 	b.kill(r, old)
 	b.compact(r)
@@ -177,11 +186,20 @@ func (b *backlog) expireAndCrash(r *run) {
 	b.freshToken(r)
 }
 
-// slow waits until both locks' runs are in the middle of the list. Who comes first slows down.
-func (b *backlog) slow(r *run) {
+// stop waits until both locks' runs are in the middle of the list, and keeps them there: who is first waits for one answer,
+// however long the other takes.
+func (b *backlog) stop(r *run) {
 	r.Helper()
-	r.sink.Set(receiver.Mode{Delay: 2 * time.Second})
+	r.sink.Set(receiver.Mode{Delay: runTimeout})
+	b.sending(r)
 	r.meet()
+}
+
+// sending waits until a batch has arrived whose answer is yet to come. There is none while a page is read.
+func (b *backlog) sending(r *run) {
+	r.Helper()
+	n := r.sink.Len()
+	r.eventually("another batch arrives", time.Minute, func() bool { return r.sink.Len() > n })
 }
 
 // compact changes some events that were read and some that were not, and compacts.

@@ -25,7 +25,7 @@ type cell struct {
 	name string // what the table calls it, and -run
 	// fault does harm and, where it lasts, heals it. Events flow meanwhile, before and after.
 	fault func(r *run)
-	// bound is what a blackout may be at most, lease + 1 s if zero.
+	// bound is what a blackout may be at most, expiry if zero.
 	bound time.Duration
 
 	// alone has nothing run beside it.
@@ -41,6 +41,10 @@ type cell struct {
 	rate float64
 	// updates is the share of them that update an event, the usual one if zero.
 	updates float64
+	// objects are how many objects the events are about, one if zero.
+	objects int
+	// backends gives the agents a sink of each kind there is, besides the one that all cells have. Each is judged.
+	backends bool
 	// config changes all agents' configuration, each that of one.
 	config func(c *fleet.Config)
 	each   func(i int, c *fleet.Config)
@@ -56,9 +60,16 @@ type cell struct {
 	excused    func(event string) bool
 }
 
+const (
+	// slack is what the lock's next holder may take to ask, to win and to deliver while nine other runs share the machine.
+	slack = 2 * time.Second
+	// expiry is how long it may take without any sign of the leader's end.
+	expiry = lease + slack
+)
+
 // cells are all cells, in the order of the table.
 func cells() []cell {
-	return slices.Concat(processCells(), networkCells(), lockCells(), cursorCells(), sinkCells(), migrationCells(), backlogCells(), apiserverCells())
+	return slices.Concat(processCells(), networkCells(), lockCells(), cursorCells(), sinkCells(), backendCells(), migrationCells(), backlogCells(), apiserverCells())
 }
 
 // TestMatrix runs the cells that need to be alone one after the other, and then the others side by side.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/history"
 )
 
 const cursorsName = "baton-cursors"
@@ -69,7 +70,7 @@ func (r *run) editCursors(edit func(*corev1.ConfigMap)) {
 }
 
 // saved waits until the cursors are whole again and further than before, in a later epoch where that is asked for.
-func (r *run) saved(before fleet.CursorState, later bool) {
+func (r *run) saved(before history.CursorState, later bool) {
 	r.Helper()
 	r.eventually("the cursors are whole and move", time.Minute, func() bool {
 		s := r.fleet.Cursors.Now()

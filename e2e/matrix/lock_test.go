@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/history"
 )
 
 func lockCells() []cell {
@@ -105,7 +106,7 @@ func ownLease(i int, c *fleet.Config) { c.Lease = time.Duration(5+3*i) * time.Se
 // longestLease kills a leader; its followers, whose leases differ, have to wait for the one that its record says.
 func longestLease(r *run) {
 	old := r.leader()
-	r.bound = old.Config.Lease + time.Second
+	r.bound = old.Config.Lease + slack
 	r.inject()
 	at := r.kill(old)
 	r.successor(old)
@@ -137,7 +138,7 @@ func restartedFirst(r *run) {
 	finished := r.kill(old)
 	started := time.Now()
 	r.must(old.Start())
-	s, err := r.fleet.Lock.Wait(r.ctx, func(s fleet.LockState) bool { return s.Holder != "" && s.Holder != before })
+	s, err := r.fleet.Lock.Wait(r.ctx, func(s history.LockState) bool { return s.Holder != "" && s.Holder != before })
 	r.must(err)
 	if r.fleet.Agent(s.Holder) != old {
 		r.Errorf("%s has won, not the restarted leader", s.Holder)

@@ -4,7 +4,7 @@
 //	go test ./e2e/matrix                          all of it
 //	go test ./e2e/matrix -run 'Matrix/sigkill'    the cells whose name begins so
 //
-// BATON_MATRIX_TABLE names a file for the table, BATON_MATRIX_LOGS a folder for the agents' logs.
+// BATON_MATRIX_TABLE names a file for the table as Markdown, BATON_MATRIX_LOGS a folder for the agents' logs.
 package matrix
 
 import (
@@ -92,20 +92,17 @@ func finish() error {
 	if suite.plane != nil {
 		errs = append(errs, suite.plane.Stop())
 	}
-	if table := sortedTable(); table != "" {
-		fmt.Println("\n" + table)
+	if rows := sortedRows(); len(rows) > 0 {
+		fmt.Println("\n" + verdict.Table(rows))
 		if file := os.Getenv("BATON_MATRIX_TABLE"); file != "" {
-			errs = append(errs, os.WriteFile(file, []byte(table), 0o600))
+			errs = append(errs, os.WriteFile(file, []byte(verdict.Markdown(rows)), 0o600))
 		}
 	}
 	return errors.Join(append(errs, suite.files.Close())...)
 }
 
-// sortedTable has the rows in the order of the cells, "" where none ran.
-func sortedTable() string {
-	if len(suite.rows) == 0 {
-		return ""
-	}
+// sortedRows has the rows in the order of the cells.
+func sortedRows() []verdict.Row {
 	place := map[string]int{}
 	for i, c := range cells() {
 		place[c.name] = i
@@ -113,5 +110,5 @@ func sortedTable() string {
 	slices.SortStableFunc(suite.rows, func(a, b verdict.Row) int {
 		return cmp.Or(cmp.Compare(place[a.Fault], place[b.Fault]), -cmp.Compare(a.Lock, b.Lock))
 	})
-	return verdict.Table(suite.rows)
+	return suite.rows
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/history"
 )
 
 func migrationCells() []cell {
@@ -47,7 +48,7 @@ func (r *run) roll(lock string) {
 }
 
 // onlyBy waits until an agent leads by one kind of lock, has claimed the cursors, and nobody holds the other kind.
-func (r *run) onlyBy(lock, other *fleet.History[fleet.LockState]) {
+func (r *run) onlyBy(lock, other *history.History[history.LockState]) {
 	r.Helper()
 	r.eventually("one kind of lock is held, and by the owner of the cursors", time.Minute, func() bool {
 		holder := lock.Now().Holder

@@ -13,7 +13,9 @@ import (
 	"github.com/eventbaton/baton/e2e/controlplane"
 	"github.com/eventbaton/baton/e2e/fleet"
 	"github.com/eventbaton/baton/e2e/generator"
+	"github.com/eventbaton/baton/e2e/history"
 	"github.com/eventbaton/baton/e2e/receiver"
+	"github.com/eventbaton/baton/e2e/receiver/backend"
 	"github.com/eventbaton/baton/e2e/verdict"
 )
 
@@ -29,13 +31,15 @@ type run struct {
 	plane     *controlplane.ControlPlane
 	namespace string
 	sink      *receiver.Server
+	backends  []*backend.Backend // of further sinks
 	events    *generator.Generator
 	fleet     *fleet.Fleet
 
 	since   time.Time // when the first leader had delivered all there was
 	windows []window
-	made    []generator.Event // by the cell itself, besides the generator's
-	wrote   map[string]bool   // versions of the cursors that the test has written
+	made    []generator.Event   // by the cell itself, besides the generator's
+	wrote   map[string]bool     // versions of the cursors that the test has written
+	wrong   map[string][]string // what the cell has found wrong, by the sink's name
 }
 
 // window is a time from which on a blackout is measured, up to the next one.
@@ -55,7 +59,7 @@ var namespaces atomic.Int32
 func newRun(t *testing.T, c cell, lock string, p *planes, m *meeting) *run {
 	ctx, cancel := context.WithTimeout(suite.ctx, runTimeout)
 	t.Cleanup(cancel)
-	r := &run{T: t, cell: c, lock: lock, ctx: ctx, planes: p, together: m, wrote: map[string]bool{}}
+	r := &run{T: t, cell: c, lock: lock, ctx: ctx, planes: p, together: m, wrote: map[string]bool{}, wrong: map[string][]string{}}
 	r.namespace = fmt.Sprintf("cell-%d", namespaces.Add(1))
 	if c.alone {
 		m.leave() // its two runs don't meet
@@ -85,6 +89,7 @@ func (r *run) setUp() {
 	r.sink, err = receiver.Listen()
 	r.must(err)
 	r.Cleanup(r.sink.Close)
+	r.openBackends()
 	r.fleet, err = fleet.New(r.ctx, r.options())
 	r.must(err)
 	r.Cleanup(func() {
@@ -93,6 +98,7 @@ func (r *run) setUp() {
 	})
 	r.events = generator.Start(r.ctx, generator.Options{
 		Client: r.plane.Client(), Namespace: r.namespace, Prefix: "e", Rate: cmp.Or(r.rate, rate), Updates: cmp.Or(r.updates, usualUpdates),
+		Objects: r.objects,
 	})
 	if r.before != nil {
 		r.before(r)
@@ -111,7 +117,7 @@ func (r *run) options() fleet.Options {
 		r.config(&config)
 	}
 	return fleet.Options{
-		Plane: r.plane, Binary: suite.binary, Namespace: r.namespace, Size: cmp.Or(r.size, 3), Config: config, Each: r.each, SinkURL: r.sink.URL,
+		Plane: r.plane, Binary: suite.binary, Namespace: r.namespace, Size: cmp.Or(r.size, 3), Config: config, Each: r.configure, SinkURL: r.sink.URL,
 	}
 }
 
@@ -119,7 +125,7 @@ func (r *run) options() fleet.Options {
 // little. It has also led for a while: an acquireTime and a finishedAt in the same second prove nothing.
 func (r *run) steady() {
 	r.Helper()
-	var lock fleet.LockState
+	var lock history.LockState
 	r.eventually("somebody leads and delivers", time.Minute, func() bool {
 		lock = r.fleet.Lock.Now()
 		return lock.Holder != "" && r.sink.Len() > 0
@@ -136,19 +142,29 @@ func (r *run) steady() {
 // settle waits until all that is made by now has arrived, or it is sure that it won't.
 func (r *run) settle() {
 	r.Helper()
-	made := r.events.Log().Events()
-	for end := time.Now().Add(settleTimeout); ; r.pass(20 * time.Millisecond) {
-		made = slices.DeleteFunc(made, r.delivered)
-		if len(made) == 0 || time.Now().After(end) {
-			return
+	made, end := r.events.Log().Events(), time.Now().Add(settleTimeout)
+	for _, t := range r.targets() {
+		r.settled(t, made, end)
+	}
+}
+
+// settled waits for what was made to arrive at a target, and tells whether it has.
+func (r *run) settled(t target, made []generator.Event, end time.Time) bool {
+	r.Helper()
+	for left := slices.Clone(made); ; r.pass(20 * time.Millisecond) {
+		left = slices.DeleteFunc(left, func(e generator.Event) bool { return r.arrived(t.log, e) })
+		if len(left) == 0 || time.Now().After(end) {
+			return len(left) == 0
 		}
 	}
 }
 
-func (r *run) delivered(e generator.Event) bool {
+func (r *run) delivered(e generator.Event) bool { return r.arrived(r.sink.Receiver, e) }
+
+func (r *run) arrived(at *receiver.Receiver, e generator.Event) bool {
 	uid, err := receiver.ParseUID(e.UID)
 	r.must(err)
-	return r.excused != nil && r.excused(e.Name) || r.sink.Has(receiver.Version{UID: uid, RV: e.Last().RV})
+	return r.excused != nil && r.excused(e.Name) || at.Has(receiver.Version{UID: uid, RV: e.Last().RV})
 }
 
 // inject says that the fault begins now: from here on the longest gap between first arrivals counts.
@@ -181,7 +197,7 @@ func (r *run) takeover(holder string) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	_, err := r.fleet.Lock.Wait(ctx, func(s fleet.LockState) bool { return s.Holder != holder && r.fleet.Agent(s.Holder) != nil })
+	_, err := r.fleet.Lock.Wait(ctx, func(s history.LockState) bool { return s.Holder != holder && r.fleet.Agent(s.Holder) != nil })
 	r.must(err)
 }
 
@@ -266,27 +282,35 @@ func (r *run) must(err error) {
 	}
 }
 
+// judge makes a row for each target.
 func (r *run) judge() {
-	result := verdict.Judge(verdict.Case{
-		Made: append(r.events.Log().Events(), r.made...), Receiver: r.sink.Receiver, Cursors: r.fleet.Cursors.All(), Stream: r.stream(),
-		Since: r.since, LatestOnly: r.latestOnly, Resends: r.resends, Excused: r.excused,
-	})
-	result.Wrong = append(result.Wrong, verdict.Cursors(r.fleet.Cursors.All(), r.wrote, r.goesBack)...)
-	row := r.row(result)
-	r.complain(result, row)
-	row.Passed = !r.Failed()
-	r.Logf("%+v, lag p50 %v p99 %v", row, verdict.Quantile(result.Lags, 0.5), verdict.Quantile(result.Lags, 0.99))
-	suite.mu.Lock()
-	defer suite.mu.Unlock()
-	suite.rows = append(suite.rows, row)
+	cursors := verdict.Cursors(r.fleet.Cursors.All(), r.wrote, r.goesBack)
+	failed := r.Failed()
+	for _, t := range r.targets() {
+		result := verdict.Judge(verdict.Case{
+			Made: append(r.events.Log().Events(), r.made...), Receiver: t.log, Cursors: r.fleet.Cursors.All(), Stream: r.streamOf(t.sink),
+			Since: r.since, LatestOnly: r.latestOnly, Resends: r.resends || t.kind.Resends, Excused: r.excused,
+			Uncounted: t.kind.Uncounted,
+		})
+		result.Wrong = append(append(result.Wrong, t.wrong...), cursors...)
+		row := r.row(result)
+		row.Sink = t.name
+		row.Passed = r.complain(result, row) && !failed
+		r.Logf("%+v, lag p50 %v p99 %v", row, verdict.Quantile(result.Lags, 0.5), verdict.Quantile(result.Lags, 0.99))
+		suite.mu.Lock()
+		suite.rows = append(suite.rows, row)
+		suite.mu.Unlock()
+	}
 }
 
 // stream is the key of the receiver's cursor.
-func (r *run) stream() string {
+func (r *run) stream() string { return r.streamOf(receiverSink) }
+
+func (r *run) streamOf(sink string) string {
 	if r.cell.plane == nil {
-		return "receiver." + r.namespace
+		return sink + "." + r.namespace
 	}
-	return "receiver"
+	return sink
 }
 
 func (r *run) row(result verdict.Result) verdict.Row {
@@ -294,7 +318,7 @@ func (r *run) row(result verdict.Result) verdict.Row {
 		Fault: r.name, Lock: r.lock, Made: result.Made, Lost: len(result.Lost), Repeated: result.Repeated, Bound: r.bound,
 	}
 	if row.Bound == 0 {
-		row.Bound = lease + time.Second
+		row.Bound = expiry
 	}
 	suite.mu.Lock()
 	defer suite.mu.Unlock()
@@ -322,23 +346,33 @@ func (r *run) gaps(first []time.Time) []time.Duration {
 	return gaps
 }
 
-func (r *run) complain(result verdict.Result, row verdict.Row) {
+// complain tells what is wrong, and whether nothing is.
+func (r *run) complain(result verdict.Result, row verdict.Row) bool {
+	fine := true
+	say := func(format string, args ...any) {
+		fine = false
+		if row.Sink != "" {
+			format = row.Sink + ": " + format
+		}
+		r.Errorf(format, args...)
+	}
 	for _, list := range []struct {
 		what  string
 		lines []string
 	}{{"lost", result.Lost}, {"wrong", result.Wrong}} {
 		for i, line := range list.lines {
 			if i == 10 {
-				r.Errorf("%s: and %d more", list.what, len(list.lines)-i)
+				say("%s: and %d more", list.what, len(list.lines)-i)
 				break
 			}
-			r.Errorf("%s: %s", list.what, line)
+			say("%s: %s", list.what, line)
 		}
 	}
 	if row.Blackout > row.Bound {
-		r.Errorf("the blackout of %v is longer than the bound of %v", row.Blackout, row.Bound)
+		say("the blackout of %v is longer than the bound of %v", row.Blackout, row.Bound)
 	}
 	if r.noRepeats && result.Repeated > 0 {
-		r.Errorf("%d records were repeated", result.Repeated)
+		say("%d records were repeated", result.Repeated)
 	}
+	return fine
 }
