@@ -1,7 +1,7 @@
 # An index: what each target does is in scripts/. `make help` prints it.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help build unit test matrix simulation fuzz bench mutants demo k8s docs lint vuln clean
+.PHONY: help build image up down unit test e2e matrix simulation fuzz bench mutants demo k8s docs lint vuln clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -9,13 +9,25 @@ help: ## this list
 build: ## bin/baton, static and stripped
 	@scripts/build
 
+image: ## the container image for amd64 and arm64, in dist/ (PUSH=REF publishes it)
+	@scripts/image/build "$(PUSH)"
+
+up: ## a three-node kind cluster with the chart on it, and events that flow
+	@go build -o bin/up ./scripts/up && exec bin/up
+
+down: ## remove it, and all that `make up` made
+	@go build -o bin/up ./scripts/up && exec bin/up -down
+
 unit: ## the fast tests, under a minute warm
 	@scripts/unit
 
 test: ## everything that must hold: lint, unit, simulation, fault matrix, mutants, docs; under 15 minutes warm
 	@scripts/test
 
-matrix: k8s ## the fault matrix against a real API server (RUN=regexp for some cells)
+e2e: ## the suite on kind: the leader killed in every way there is (FAULT=name for one, on a cluster that is kept)
+	@scripts/e2e "$(FAULT)"
+
+matrix: k8s ## the fault matrix against a real API server (RUN=regexp for some cells, WRITE=file for the table)
 	@scripts/matrix "$(RUN)"
 
 simulation: ## 10,000 random schedules of the election (SCHEDULES=n for another number)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/eventbaton/baton/e2e/fleet"
+	"github.com/eventbaton/baton/e2e/history"
 )
 
 // show tells the story to a screen while it is played.
@@ -102,7 +103,7 @@ func (w *show) scene() scene {
 }
 
 // state is what a running agent is, and the leader's epoch. Who holds the lock leads once it has claimed the cursors.
-func state(a *fleet.Agent, lock fleet.LockState, cursors fleet.CursorState) (string, int64) {
+func state(a *fleet.Agent, lock history.LockState, cursors history.CursorState) (string, int64) {
 	switch {
 	case !a.Running():
 		return "not started", 0

@@ -8,6 +8,7 @@ import (
 
 	"github.com/eventbaton/baton/e2e/fleet"
 	"github.com/eventbaton/baton/e2e/generator"
+	"github.com/eventbaton/baton/e2e/history"
 	"github.com/eventbaton/baton/e2e/receiver"
 )
 
@@ -158,7 +159,7 @@ func (t *story) signal(a *fleet.Agent, s syscall.Signal, becomes string) error {
 func (t *story) takenOver(ctx context.Context, epoch int64, old *fleet.Agent) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, tooLong, fmt.Errorf("nobody had taken over after %v", tooLong))
 	defer cancel()
-	claim, err := t.stage.fleet.Cursors.Wait(ctx, func(c fleet.CursorState) bool {
+	claim, err := t.stage.fleet.Cursors.Wait(ctx, func(c history.CursorState) bool {
 		return c.Epoch > epoch && t.stage.fleet.Agent(c.Owner) != old
 	})
 	if err != nil {

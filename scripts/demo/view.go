@@ -50,13 +50,13 @@ func view(s scene, width, height int) []line {
 	width = min(width, maxWidth)
 	lines := []line{{}, header(s, width), {}}
 	if s.Over {
-		return slices.Concat(lines, agents(s), []line{{}}, pulse(s, width), []line{{}}, history(s, len(s.Told)))
+		return slices.Concat(lines, agents(s), []line{{}}, pulse(s, width), []line{{}}, soFar(s, len(s.Told)))
 	}
 	room := height - fixed
 	events := min(max(room/2, 1), mostEvent)
 	past := min(max(room-events, 1), mostTold)
 	return slices.Concat(lines, banner(s, width), []line{{}}, agents(s), []line{{}}, pulse(s, width), []line{{}},
-		history(s, past), []line{{}}, arrivals(s, events, width))
+		soFar(s, past), []line{{}}, arrivals(s, events, width))
 }
 
 func header(s scene, width int) line {
@@ -144,8 +144,8 @@ func agentLook(agents []actor, name string) look {
 	return plain
 }
 
-// history is what has happened, the last n of it.
-func history(s scene, n int) []line {
+// soFar is what has happened, the last n of it.
+func soFar(s scene, n int) []line {
 	var lines []line
 	title := "so far"
 	recent := s.Told[max(0, len(s.Told)-n):]
