@@ -196,14 +196,14 @@ func eventsEtcdDown(r *run) {
 	}
 }
 
-// eventsEtcdWiped takes everything from under an open watch, which says nothing of it. What was stored in the last
-// second before may not have been read, and can't be any more.
+// eventsEtcdWiped takes everything from under an open watch, which says nothing of it. What had not arrived until then
+// may not have been read, and can't be any more.
 func eventsEtcdWiped(r *run) {
 	leader := r.leader()
 	r.meet()
-	killed := r.inject()
+	r.inject()
 	r.once(func() error { return r.plane.WipeEventsEtcd(r.ctx) })
-	r.excuse(killed.Add(-time.Second), time.Now())
+	r.excuse(time.Now())
 	r.storing()
 	r.heal()
 	r.delivering()
@@ -212,11 +212,12 @@ func eventsEtcdWiped(r *run) {
 	}
 }
 
-// excuse lets events be lost whose last version was stored between these times.
-func (r *run) excuse(from, to time.Time) {
+// excuse lets those events be lost whose last version was stored before then and hasn't arrived by now.
+func (r *run) excuse(before time.Time) {
+	r.Helper()
 	excused := map[string]bool{}
 	for _, e := range r.events.Log().Events() {
-		if at := e.Last().At; at.After(from) && at.Before(to) {
+		if e.Last().At.Before(before) && !r.delivered(e) {
 			excused[e.Name] = true
 		}
 	}
@@ -249,7 +250,7 @@ func expiredUnsent(r *run) {
 	r.must(r.sink.Up())
 	r.heal()
 	r.delivering()
-	r.excuse(down.Add(-time.Second), time.Now().Add(-shortTTL))
+	r.excuse(time.Now().Add(-shortTTL))
 	gap := r.status(next).Sinks[0].LastGap
 	r.eventually("the new leader says that something may be missing", 10*time.Second, func() bool {
 		gap = r.status(next).Sinks[0].LastGap

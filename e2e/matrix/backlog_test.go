@@ -133,9 +133,10 @@ func (b *backlog) finish(r *run) {
 // crash kills the leader in the middle of the list, with nobody to report it.
 func (b *backlog) crash(r *run) {
 	old := b.begin(r)
-	b.sending(r)
+	b.hold(r)
 	r.inject()
 	b.kill(r, old)
+	r.sink.Set(receiver.Mode{Delay: b.delay})
 	b.goesOn(r, old)
 	b.finish(r)
 }
@@ -186,20 +187,19 @@ func (b *backlog) expireAndCrash(r *run) {
 	b.freshToken(r)
 }
 
-// stop waits until both locks' runs are in the middle of the list, and keeps them there: who is first waits for one answer,
-// however long the other takes.
+// stop keeps both locks' runs in the middle of the list, until both are there: who is first waits for one answer, however
+// long the other takes.
 func (b *backlog) stop(r *run) {
 	r.Helper()
-	r.sink.Set(receiver.Mode{Delay: runTimeout})
-	b.sending(r)
+	b.hold(r)
 	r.meet()
 }
 
-// sending waits until a batch has arrived whose answer is yet to come. There is none while a page is read.
-func (b *backlog) sending(r *run) {
+// hold keeps back the answer to a batch, and waits until there is one. There may be none while a page is read.
+func (b *backlog) hold(r *run) {
 	r.Helper()
-	n := r.sink.Len()
-	r.eventually("another batch arrives", time.Minute, func() bool { return r.sink.Len() > n })
+	r.sink.Set(receiver.Mode{Delay: runTimeout})
+	r.eventually("a batch waits for its answer", time.Minute, func() bool { return r.sink.Held() > 0 })
 }
 
 // compact changes some events that were read and some that were not, and compacts.

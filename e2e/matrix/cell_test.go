@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,6 +75,7 @@ func cells() []cell {
 
 // TestMatrix runs the cells that need to be alone one after the other, and then the others side by side.
 func TestMatrix(t *testing.T) {
+	t.Cleanup(func() { summarize(t) })
 	for _, c := range cells() {
 		t.Run(slug(c.name), func(t *testing.T) {
 			planes := &planes{options: c.plane}
@@ -81,20 +83,39 @@ func TestMatrix(t *testing.T) {
 			if err := c.start(planes); err != nil {
 				t.Fatal(err)
 			}
-			if !c.alone {
-				t.Parallel()
+			if c.alone {
+				c.inTurn(t, planes)
+				return
 			}
-			together := newMeeting(2)
-			for _, lock := range []string{"lease", "configmap"} {
-				t.Run(lock, func(t *testing.T) {
-					if !c.alone {
-						t.Parallel()
-					}
-					newRun(t, c, lock, planes, together).execute()
-				})
-			}
+			t.Parallel()
+			c.together(t, planes)
 		})
 	}
+}
+
+var locks = []string{"lease", "configmap"}
+
+// inTurn has one lock's run after the other's.
+func (c cell) inTurn(t *testing.T, p *planes) {
+	for _, lock := range locks {
+		t.Run(lock, func(t *testing.T) { newRun(t, c, lock, p, newMeeting(1)).execute() })
+	}
+}
+
+// together has both locks' runs begin at the same time, as some wait for each other. Were each a parallel test, one of
+// them could end before there is a place for the other.
+func (c cell) together(t *testing.T, p *planes) {
+	both := newMeeting(len(locks))
+	var wg sync.WaitGroup
+	for _, lock := range locks {
+		wg.Go(func() {
+			t.Run(lock, func(t *testing.T) {
+				t.Cleanup(both.leave)
+				newRun(t, c, lock, p, both).execute()
+			})
+		})
+	}
+	wg.Wait()
 }
 
 // start starts the cell's own API server while nothing else runs: several at once would make bounds a matter of luck.

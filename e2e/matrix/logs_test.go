@@ -6,9 +6,51 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 )
 
 const tailLines = 25
+
+// Error, Errorf, Fatal and Fatalf are those of testing.T, and remember what they say for the summary.
+
+func (r *run) Error(args ...any) {
+	r.Helper()
+	r.remember(fmt.Sprint(args...))
+	r.T.Error(args...)
+}
+
+func (r *run) Errorf(format string, args ...any) {
+	r.Helper()
+	r.remember(fmt.Sprintf(format, args...))
+	r.T.Errorf(format, args...)
+}
+
+func (r *run) Fatal(args ...any) {
+	r.Helper()
+	r.remember(fmt.Sprint(args...))
+	r.T.Fatal(args...)
+}
+
+func (r *run) Fatalf(format string, args ...any) {
+	r.Helper()
+	r.remember(fmt.Sprintf(format, args...))
+	r.T.Fatalf(format, args...)
+}
+
+func (r *run) remember(what string) {
+	suite.mu.Lock()
+	defer suite.mu.Unlock()
+	suite.failures = append(suite.failures, fmt.Sprintf("%s, %s: %s", r.name, r.lock, what))
+}
+
+// summarize says at the end once more what has failed: the runs side by side have written thousands of lines since.
+func summarize(t *testing.T) {
+	suite.mu.Lock()
+	defer suite.mu.Unlock()
+	for _, f := range suite.failures {
+		t.Log(f)
+	}
+}
 
 // keepLogs shows the end of the agents' logs where the run has failed, and copies them where it was asked to.
 func (r *run) keepLogs() {

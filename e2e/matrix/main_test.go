@@ -27,8 +27,8 @@ import (
 	"github.com/eventbaton/baton/e2e/verdict"
 )
 
-// parallel is how many subtests of a cell run at once, unless -parallel says otherwise: they mostly wait.
-const parallel = "10"
+// parallel is how many cells run at once, each with both locks, unless -parallel says otherwise: they mostly wait.
+const parallel = "5"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -75,8 +75,9 @@ var suite struct {
 	plane *controlplane.ControlPlane
 	err   error
 
-	mu   sync.Mutex
-	rows []verdict.Row
+	mu       sync.Mutex
+	rows     []verdict.Row
+	failures []string
 	// control is the longest gap without any fault.
 	control time.Duration
 }

@@ -76,7 +76,7 @@ func (r *Receiver) answer(w http.ResponseWriter, req *http.Request, request Requ
 		http.Error(w, "a record is refused", http.StatusBadRequest)
 	default:
 		again := r.accept(request, records)
-		delay(req, m.Delay, changed)
+		r.delay(req, m.Delay, changed)
 		if r.protocol.Taken != nil {
 			r.protocol.Taken(w, records, again)
 			return
@@ -91,10 +91,12 @@ func (r *Receiver) Take(sender string, began, at time.Time, records []Record) {
 	r.accept(request, records)
 }
 
-func delay(req *http.Request, d time.Duration, changed <-chan struct{}) {
+func (r *Receiver) delay(req *http.Request, d time.Duration, changed <-chan struct{}) {
 	if d == 0 {
 		return
 	}
+	r.hold(changed, 1)
+	defer r.hold(changed, -1)
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -21,6 +21,7 @@ type Receiver struct {
 	mode      Mode
 	modes     map[string]Mode
 	changed   chan struct{} // closed by the next Set
+	held      int           // requests that wait for their answer since the last one
 	arrivals  []Arrival
 	seen      map[Version]int32 // how often each one arrived
 	names     []string          // of leaders, by Arrival.Leader
@@ -145,7 +146,23 @@ func (r *Receiver) Set(m Mode) {
 	defer r.mu.Unlock()
 	r.mode, r.modes = m, map[string]Mode{}
 	close(r.changed)
-	r.changed = make(chan struct{})
+	r.changed, r.held = make(chan struct{}), 0
+}
+
+// Held is how many requests were taken since the last Set and wait for their answer.
+func (r *Receiver) Held() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held
+}
+
+// hold counts a request in or out that waits until changed is closed.
+func (r *Receiver) hold(changed <-chan struct{}, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if changed == r.changed {
+		r.held += n
+	}
 }
 
 // SetFor changes how it answers one sender, until the next Set.

@@ -178,7 +178,7 @@ func TestSetEndsADelay(t *testing.T) {
 		_, err := send(t.Context(), s, line(1, ""), "")
 		answered <- err
 	}()
-	for s.Len() == 0 {
+	for s.Held() == 0 {
 		select {
 		case err := <-answered:
 			t.Fatal("answered before it was time", err)
@@ -186,9 +186,15 @@ func TestSetEndsADelay(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	s.Set(Mode{})
+	if s.Len() != 1 || s.Held() != 1 {
+		t.Errorf("%d have arrived, %d wait for their answer", s.Len(), s.Held())
+	}
+	s.Set(Mode{Delay: time.Millisecond})
 	if err := <-answered; err != nil {
 		t.Error(err)
+	}
+	if _, err := send(t.Context(), s, line(2, ""), ""); err != nil || s.Held() != 0 {
+		t.Errorf("%v; %d wait, and all were answered", err, s.Held())
 	}
 }
 
