@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/eventbaton/baton/e2e/controlplane"
 	"github.com/eventbaton/baton/e2e/fleet"
 	"github.com/eventbaton/baton/e2e/generator"
@@ -174,11 +176,16 @@ func (r *run) status(a *fleet.Agent) (s status) {
 	return s
 }
 
-// storing waits until an event is stored that was begun after now.
+// storing waits until an event is stored that was begun after now, and events can be read the way that the agents read
+// them: the API server has a connection to etcd for each of the two APIs of events, which may come back seconds apart.
 func (r *run) storing() {
 	r.Helper()
 	n := r.events.Log().Len() + 1 // the first may have been begun before
 	r.eventually("events are stored", time.Minute, func() bool { return r.events.Log().Len() > n })
+	r.eventually("events are read", time.Minute, func() bool {
+		_, err := r.plane.Client().CoreV1().Events(r.namespace).List(r.ctx, metav1.ListOptions{Limit: 1})
+		return err == nil
+	})
 }
 
 // eventsEtcdDown leaves locks and cursors as they are, so the leader stays.
