@@ -115,11 +115,10 @@ func (r *Relay) Listing() bool {
 	return false
 }
 
-// Run relays until drain is closed, and then finishes the batches that are in flight, and sends once what is held back
-// from what is acknowledged, no more; it returns nil. When
-// ctx ends everything stops at once, and Run returns ctx's error. It returns ErrLost when MayLead says no, and a
-// reader's error when the API server can't be understood. In every case what it started has ended by then, and the
-// positions are final.
+// Run relays until drain is closed. Then it finishes the batches that are in flight, sends once what is held back from
+// what is acknowledged, and returns nil. When ctx ends everything stops at once, and Run returns ctx's error. It returns
+// ErrLost when MayLead says no, and a reader's error when the API server can't be understood. In every case what it
+// started has ended by then, and the positions are final.
 func (r *Relay) Run(ctx context.Context, drain <-chan struct{}) error {
 	working, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
