@@ -75,7 +75,7 @@ func cells() []cell {
 
 // TestMatrix runs the cells that need to be alone one after the other, and then the others side by side.
 func TestMatrix(t *testing.T) {
-	t.Cleanup(func() { summarize(t) })
+	t.Cleanup(func() { recount(t) })
 	for _, c := range cells() {
 		t.Run(slug(c.name), func(t *testing.T) {
 			planes := &planes{options: c.plane}

@@ -43,8 +43,8 @@ func (r *run) remember(what string) {
 	suite.failures = append(suite.failures, fmt.Sprintf("%s, %s: %s", r.name, r.lock, what))
 }
 
-// summarize says at the end once more what has failed: the runs side by side have written thousands of lines since.
-func summarize(t *testing.T) {
+// recount says at the end once more what has failed: the runs side by side have written thousands of lines since.
+func recount(t *testing.T) {
 	suite.mu.Lock()
 	defer suite.mu.Unlock()
 	for _, f := range suite.failures {
