@@ -35,6 +35,8 @@ const (
 	tomeBytes = 10_000
 	tomePage  = 1 << 20 / tomeBytes
 	tomeDelay = 250 * time.Millisecond
+	// repeatTime is for the megabytes that a successor reads and delivers again before it comes to what is new.
+	repeatTime = 2 * time.Second
 
 	// repeatedPages is what a crash in the middle of a list may repeat: the cursors are written every 200 ms, in which
 	// a receiver takes two batches, or three with the time the write takes; one more was in flight, and a page that is
@@ -56,6 +58,7 @@ func backlogCells() []cell {
 		},
 		{
 			name: "continue token expired, leader gone", plane: &controlplane.Options{}, latestOnly: true, resends: true, each: patient,
+			bound:   expiry + repeatTime,
 			prepare: passed.load, before: passed.expireAndCrash, fault: calm, after: passed.fewRepeats,
 		},
 	}

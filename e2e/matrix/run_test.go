@@ -117,7 +117,7 @@ func (r *run) options() fleet.Options {
 }
 
 // steady waits until someone leads and has delivered what was made, and has said so in the cursors: a crash then repeats
-// little. It has also led for a while: an acquireTime and a finishedAt in the same second prove nothing.
+// little. Its list is behind it: what is made while one is read waits for the watch that follows. It has also led for a while: an acquireTime and a finishedAt in the same second prove nothing.
 func (r *run) steady() {
 	r.Helper()
 	var lock history.LockState
@@ -129,7 +129,8 @@ func (r *run) steady() {
 	before := r.fleet.Cursors.Now()
 	r.eventually("the leader saves its cursors", time.Minute, func() bool {
 		s := r.fleet.Cursors.Now()
-		return s.Owner == lock.Holder && s.Epoch == before.Epoch && s.RVs[r.stream()] > before.RVs[r.stream()]
+		stream := r.stream()
+		return s.Owner == lock.Holder && s.Epoch == before.Epoch && !s.Listing[stream] && s.RVs[stream] > before.RVs[stream]
 	})
 	r.pass(time.Until(lock.AcquireTime.Add(2100 * time.Millisecond)))
 }
