@@ -117,21 +117,23 @@ func (r *run) options() fleet.Options {
 }
 
 // steady waits until someone leads and has delivered what was made, and has said so in the cursors: a crash then repeats
-// little. Its list is behind it: what is made while one is read waits for the watch that follows. It has also led for a while: an acquireTime and a finishedAt in the same second prove nothing.
+// little. First its list has to be behind it: what is made while one is read comes only with the watch that follows. It
+// has also led for a while: an acquireTime and a finishedAt in the same second prove nothing.
 func (r *run) steady() {
 	r.Helper()
 	var lock history.LockState
-	r.eventually("somebody leads and delivers", time.Minute, func() bool {
+	var before history.CursorState
+	saves := func() bool {
+		s, stream := r.fleet.Cursors.Now(), r.stream()
+		return s.Owner == lock.Holder && !s.Listing[stream] && s.RVs[stream] > before.RVs[stream]
+	}
+	r.eventually("somebody leads, and has delivered what is retained", time.Minute, func() bool {
 		lock = r.fleet.Lock.Now()
-		return lock.Holder != "" && r.sink.Len() > 0
+		return lock.Holder != "" && r.sink.Len() > 0 && saves()
 	})
 	r.settle()
-	before := r.fleet.Cursors.Now()
-	r.eventually("the leader saves its cursors", time.Minute, func() bool {
-		s := r.fleet.Cursors.Now()
-		stream := r.stream()
-		return s.Owner == lock.Holder && s.Epoch == before.Epoch && !s.Listing[stream] && s.RVs[stream] > before.RVs[stream]
-	})
+	before = r.fleet.Cursors.Now()
+	r.eventually("the leader saves its cursors", time.Minute, saves)
 	r.pass(time.Until(lock.AcquireTime.Add(2100 * time.Millisecond)))
 }
 
