@@ -324,7 +324,7 @@ func (r *run) judge(rel *release) {
 	r.list("lost", news.Lost)
 	r.list("wrong", news.Wrong)
 	if row.Blackout > row.Bound {
-		r.Errorf("the blackout of %v is longer than the bound of %v; the generator made nothing for %v", row.Blackout, row.Bound, r.unmade())
+		r.Errorf("the blackout of %v is longer than the bound of %v", row.Blackout, row.Bound)
 	}
 	row.Passed = !r.Failed()
 	r.Logf("\n%s", verdict.FaultTable([]verdict.Fault{row}))
@@ -333,20 +333,20 @@ func (r *run) judge(rel *release) {
 	r.stage.rows = append(r.stage.rows, row)
 }
 
-// unmade is the longest time in which nothing was made.
-func (r *run) unmade() time.Duration {
+// made are the times at which something was, ascending.
+func (r *run) made() []time.Time {
 	var made []time.Time
 	for _, e := range r.peers.made.Entries(0) {
 		made = append(made, e.At)
 	}
 	slices.SortFunc(made, time.Time.Compare)
-	return verdict.Gap(made, r.from, time.Now(), r.clip)
+	return made
 }
 
 func (r *run) row(rel *release, news verdict.Result, cursors []history.CursorState) verdict.Fault {
 	row := verdict.Fault{
 		Name: r.name, Lock: rel.title, Lease: r.lease, Made: news.Made, Lost: len(news.Lost), Repeated: news.Repeated, Bound: r.limit(),
-		Reelection: verdict.Reelection(cursors, r.from), Blackout: verdict.Gap(news.First, r.from, time.Now(), r.clip),
+		Reelection: verdict.Reelection(cursors, r.from), Blackout: verdict.Blackout(news.First, r.made(), r.from, time.Now(), r.clip),
 	}
 	if r.rolling {
 		row.Reelection = verdict.Handover(slices.Concat(rel.locks["lease"].All(), rel.locks["configmap"].All()), cursors, r.from)

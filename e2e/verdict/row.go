@@ -104,8 +104,8 @@ func FaultDocument(m Machine, faults []Fault) string {
 		"- **lost**: versions of events that were stored and did not arrive.\n"+
 		"- **repeated**: records that arrived more than once. All were sent after the last write of the cursors.\n"+
 		"- **re-election**: from the fault until another leader had claimed the cursors; in a rollout from the lock's release.\n"+
-		"- **blackout**: the longest time between two first arrivals, from the fault on; where nobody could read or receive\n"+
-		"  before, from its end on: that of the API server is over once a node's kube-proxy leads to it again. At this rate there\n"+
-		"  are %d ms between two events without any fault.\n\n%s",
+		"- **blackout**: the longest time between two first arrivals, less the longest pause in it of the generator, which makes\n"+
+		"  something each %d ms; from the fault on, or where nobody could read or receive, from the end of that: the API server's\n"+
+		"  is over once a node's kube-proxy leads to it again.\n\n%s",
 		m.Processors, m.Nodes, m.Kubernetes, m.Rate, 1000/m.Rate, FaultMarkdown(faults))
 }

@@ -60,7 +60,7 @@ func TestFaultTables(t *testing.T) {
 		t.Error(got)
 	}
 	document := FaultDocument(Machine{Processors: 2, Nodes: 3, Kubernetes: "v1.36.3", Rate: 20}, faults)
-	for _, part := range []string{"on 2 processors", "of 3 nodes with Kubernetes v1.36.3", "20 numbered events", "are 50 ms", want} {
+	for _, part := range []string{"on 2 processors", "of 3 nodes with Kubernetes v1.36.3", "20 numbered events", "each 50 ms", want} {
 		if !strings.Contains(document, part) {
 			t.Errorf("%q is not in\n%s", part, document)
 		}

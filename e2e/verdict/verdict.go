@@ -210,6 +210,12 @@ func (j *judge) stale() {
 // Gap is the longest time without a first arrival between from and to. With clip, the first one begins at from, else
 // with the last arrival before from.
 func Gap(first []time.Time, from, to time.Time, clip bool) time.Duration {
+	return Blackout(first, nil, from, to, clip)
+}
+
+// Blackout is the longest Gap, where the longest pause in a gap in which nothing was made is none of it: what isn't made
+// can't arrive. made are the times at which something was, ascending.
+func Blackout(first, made []time.Time, from, to time.Time, clip bool) time.Duration {
 	var longest time.Duration
 	last := from
 	for _, at := range first {
@@ -219,11 +225,22 @@ func Gap(first []time.Time, from, to time.Time, clip bool) time.Duration {
 			}
 			continue
 		}
-		longest = max(longest, at.Sub(last))
+		longest = max(longest, at.Sub(last)-pause(made, last, at))
 		last = at
 		if !at.Before(to) {
 			break
 		}
+	}
+	return longest
+}
+
+// pause is the longest time between from and the last that was made before to in which nothing was.
+func pause(made []time.Time, from, to time.Time) time.Duration {
+	var longest time.Duration
+	i, _ := slices.BinarySearchFunc(made, from, time.Time.Compare)
+	for last := from; i < len(made) && made[i].Before(to); i++ {
+		longest = max(longest, made[i].Sub(last))
+		last = made[i]
 	}
 	return longest
 }

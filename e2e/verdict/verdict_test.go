@@ -155,6 +155,32 @@ func TestGap(t *testing.T) {
 	}
 }
 
+func TestBlackoutWithoutThePauseOfTheGenerator(t *testing.T) {
+	zero := time.Now()
+	at := func(s ...int) []time.Time {
+		var times []time.Time
+		for _, n := range s {
+			times = append(times, zero.Add(time.Duration(n)*time.Second))
+		}
+		return times
+	}
+	for _, test := range []struct {
+		name string
+		made []time.Time
+		want int
+	}{
+		{"nothing was made for a while, and nothing was late", at(0, 9), 1},
+		{"what was made came late", at(0, 1, 2, 3), 9},
+		{"both", at(0, 5, 6), 5},
+		{"what comes last is late, not unmade", at(0, 1), 9},
+		{"pauses outside of the gap", at(-20, -9, 1, 2, 40), 9},
+	} {
+		if got := Blackout(at(0, 10), test.made, at(0)[0], at(20)[0], false); got != time.Duration(test.want)*time.Second {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
 func TestCursors(t *testing.T) {
 	state := func(version string, epoch int64, owner string, rv uint64) history.CursorState {
 		return history.CursorState{Version: version, Epoch: epoch, Owner: owner, RVs: map[string]uint64{"s": rv}}
