@@ -1,7 +1,8 @@
-// Command readme takes the table of docs/faults-on-kind.md over into the README, a line a fault.
+// Command readme takes over into the README what was measured: the table of docs/faults-on-kind.md, a line a fault, and
+// some of the figures of docs/numbers.md.
 package main
 
-//go:generate go run . ../../docs/faults-on-kind.md ../../README.md
+//go:generate go run . ../../README.md ../../docs/faults-on-kind.md ../../docs/numbers.md
 
 import (
 	"errors"
@@ -18,26 +19,39 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 2 {
-		return errors.New("usage: readme TABLE README")
+	if len(args) != 3 {
+		return errors.New("usage: readme README FAULTS-ON-KIND NUMBERS")
 	}
-	table, err := os.ReadFile(args[0])
-	if err != nil {
-		return err
+	var documents [3]string
+	for i, file := range args {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		documents[i] = string(content)
 	}
-	readme, err := os.ReadFile(args[1])
-	if err != nil {
-		return err
-	}
-	rows, err := parse(string(table))
-	if err != nil {
-		return fmt.Errorf("%s: %w", args[0], err)
-	}
-	text, err := replace(string(readme), summary(rows))
+	rows, err := parse(documents[1])
 	if err != nil {
 		return fmt.Errorf("%s: %w", args[1], err)
 	}
-	return os.WriteFile(args[1], []byte(text), 0o600)
+	text, err := replace(documents[0], "kind", summary(rows))
+	if err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	for _, name := range tables {
+		template, err := templates.ReadFile(name + ".tmpl")
+		if err != nil {
+			return err
+		}
+		table, err := fill(string(template), documents[2])
+		if err != nil {
+			return fmt.Errorf("%s: %w", args[2], err)
+		}
+		if text, err = replace(text, name, table); err != nil {
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+	}
+	return os.WriteFile(args[0], []byte(text), 0o600)
 }
 
 // row is a line of the table, by column.
@@ -105,13 +119,11 @@ func pair(a, b string) string {
 	return a + ", " + b
 }
 
-const (
-	begin = "<!-- kind: "
-	end   = "<!-- end -->"
-)
+const end = "<!-- end -->"
 
-// replace puts the text between the markers.
-func replace(readme, text string) (string, error) {
+// replace puts the text between the markers of that name.
+func replace(readme, name, text string) (string, error) {
+	begin := "<!-- " + name + ": "
 	before, rest, found := strings.Cut(readme, begin)
 	marker, rest, closed := strings.Cut(rest, "\n")
 	_, after, ended := strings.Cut(rest, end)
