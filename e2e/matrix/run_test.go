@@ -133,7 +133,9 @@ func (r *run) steady() {
 	})
 	r.settle()
 	before = r.fleet.Cursors.Now()
-	r.eventually("the leader saves its cursors", time.Minute, saves)
+	r.eventually("the leader saves its cursors", time.Minute, func() bool {
+		return r.fleet.Cursors.Now().Epoch == before.Epoch && saves()
+	})
 	r.pass(time.Until(lock.AcquireTime.Add(2100 * time.Millisecond)))
 }
 
