@@ -7,7 +7,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -34,20 +36,14 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", args[1], err)
 	}
-	text, err := replace(documents[0], "kind", summary(rows))
+	tables, err := fill(documents[2])
 	if err != nil {
-		return fmt.Errorf("%s: %w", args[0], err)
+		return fmt.Errorf("%s: %w", args[2], err)
 	}
-	for _, name := range tables {
-		template, err := templates.ReadFile(name + ".tmpl")
-		if err != nil {
-			return err
-		}
-		table, err := fill(string(template), documents[2])
-		if err != nil {
-			return fmt.Errorf("%s: %w", args[2], err)
-		}
-		if text, err = replace(text, name, table); err != nil {
+	tables["kind"] = summary(rows)
+	text := documents[0]
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		if text, err = replace(text, name, tables[name]); err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
 	}

@@ -7,23 +7,26 @@ import (
 	"text/template"
 )
 
-// tables are those of the README in which figures of docs/numbers.md stand, each by its name in the markers and with .tmpl.
-var tables = []string{"failover", "costs"}
-
 //go:embed *.tmpl
 var templates embed.FS
 
-// fill puts the figures into a table's text.
-func fill(table, numbers string) (string, error) {
-	t, err := template.New("table").Funcs(template.FuncMap{"figure": func(section, number string) (string, error) {
+// fill makes the tables of the README in which figures stand, by the name of their markers, which the templates have too.
+func fill(numbers string) (map[string]string, error) {
+	all, err := template.New("").Funcs(template.FuncMap{"figure": func(section, number string) (string, error) {
 		return figure(numbers, section, number)
-	}}).Parse(table)
+	}}).ParseFS(templates, "*.tmpl")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var b strings.Builder
-	err = t.Execute(&b, nil)
-	return b.String(), err
+	tables := map[string]string{}
+	for _, t := range all.Templates() {
+		var b strings.Builder
+		if err := t.Execute(&b, nil); err != nil {
+			return nil, err
+		}
+		tables[strings.TrimSuffix(t.Name(), ".tmpl")] = b.String()
+	}
+	return tables, nil
 }
 
 // figure looks up what was measured. It fails where the section doesn't have the number once.
